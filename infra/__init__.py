@@ -1,0 +1,1 @@
+"""The world: settings, database, lanes, Valkey, queue, gateways, encryption, logging."""
