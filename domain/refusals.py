@@ -1,0 +1,352 @@
+"""Every expected *no* of the product, as one exception class each.
+
+A service raises a refusal; the GraphQL face turns it into the error type of the same name, in the
+caller's language. The class is the whole definition: its name gives the code, its docstring says
+when it happens (clients read it in the schema), ``en`` and ``zh`` are the texts, and its annotated
+attributes are extra facts the client gets (``attempts_left``), which may also be named in the
+texts. Texts never contain what the caller sent.
+
+``retryable`` means that the same call with the same key may succeed later.
+"""
+
+import inspect
+import re
+from typing import Any, ClassVar, get_type_hints
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Spoken(Exception):
+    """What refusals and denials share: a code, and a text in two languages."""
+
+    code: ClassVar[str]
+    en: str
+    zh: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "code" not in cls.__dict__:
+            cls.code = _WORD_START.sub("_", cls.__name__).upper()
+
+    def facts(self) -> dict[str, Any]:
+        """The extra facts of this occurrence, by name."""
+        return {}
+
+    def message(self, language: str) -> str:
+        """The text for a person: Chinese for a language that starts with ``zh``, else English."""
+        template = self.zh if language.lower().startswith("zh") else self.en
+        return template.format(**self.facts())
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Refusal(Spoken):
+    """The base of all refusals; never raised itself.
+
+    ``path`` names the input field at fault as the client wrote it, for instance
+    ``("input", "amount", "amount")``. The facts are keyword arguments and all are required.
+    """
+
+    retryable: ClassVar[bool] = False
+    fact_types: ClassVar[dict[str, type]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        hints = get_type_hints(cls)
+        cls.fact_types = {name: hints[name] for name in inspect.get_annotations(cls)}
+
+    def __init__(self, *, path: tuple[str, ...] | None = None, **params: Any) -> None:
+        if params.keys() != self.fact_types.keys():
+            raise TypeError(f"{type(self).__name__} takes exactly {sorted(self.fact_types)}")
+        super().__init__()
+        self.path = path
+        self.params = params
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for facts: everything else is an ordinary attribute.
+        params = self.__dict__.get("params", {})
+        if name in params:
+            return params[name]
+        raise AttributeError(name)
+
+    def facts(self) -> dict[str, Any]:
+        return self.params
+
+
+class Denied(Spoken):
+    """The base of the two answers that end a whole field instead of becoming data."""
+
+
+class NotSignedIn(Denied):
+    """The field needs a signed-in caller, and there is none."""
+
+    code = "UNAUTHENTICATED"
+    en = "Please sign in."
+    zh = "请先登录。"
+
+
+class NotPermitted(Denied):
+    """The caller is known and may not do this."""
+
+    code = "FORBIDDEN"
+    en = "You are not allowed to do this."
+    zh = "您没有权限进行此操作。"
+
+
+class InvalidInput(Refusal):
+    """An input value is malformed or out of range; `path` names it. Doesn't use up the key."""
+
+    en = "This value is not valid."
+    zh = "输入内容有误。"
+
+    def __init__(
+        self, *, path: tuple[str, ...] | None = None, en: str | None = None, zh: str | None = None
+    ) -> None:
+        """A more exact text may be given, always in both languages."""
+        if (en is None) != (zh is None):
+            raise TypeError("an InvalidInput text is given in both languages or in none")
+        super().__init__(path=path)
+        if en is not None and zh is not None:
+            # The text is final; braces in it are not placeholders.
+            self.en = en.replace("{", "{{").replace("}", "}}")
+            self.zh = zh.replace("{", "{{").replace("}", "}}")
+
+
+class Overloaded(Refusal):
+    """Too much is waiting right now. Nothing happened; repeat the call with the same key."""
+
+    retryable = True
+    en = "The service is busy. Please try again in a moment."
+    zh = "系统繁忙，请稍后再试。"
+
+
+class RateLimited(Refusal):
+    """Too many tries in a short time; allowed again after `retryAfterSeconds`."""
+
+    retryable = True
+    en = "Too many attempts. Please try again in {retry_after_seconds} seconds."
+    zh = "操作过于频繁，请在{retry_after_seconds}秒后再试。"
+    retry_after_seconds: int
+
+
+class IdempotencyKeyReused(Refusal):
+    """The idempotency key was used before with different input."""
+
+    en = "This request key was already used for something else."
+    zh = "该请求编号已被用于其他操作。"
+
+
+class InsufficientFunds(Refusal):
+    """The available balance doesn't cover the amount."""
+
+    en = "Your available balance is not enough."
+    zh = "可用余额不足。"
+
+
+class AccountFrozen(Refusal):
+    """The wallet is frozen: money can't leave it until it is unfrozen."""
+
+    en = "This wallet is frozen. You can appeal in the app."
+    zh = "钱包已被冻结，您可在应用内申诉。"
+
+
+class DailyLimitExceeded(Refusal):
+    """The amount would exceed the wallet's limit for today."""
+
+    en = "This exceeds your limit for today."
+    zh = "超出今日限额。"
+
+
+class PayeeUnavailable(Refusal):
+    """The one to be paid can't receive money at present."""
+
+    en = "The recipient cannot receive money at the moment."
+    zh = "收款方暂时无法收款。"
+
+
+class PaymentNotPayable(Refusal):
+    """The payment is no longer waiting for confirmation."""
+
+    en = "This payment can no longer be confirmed."
+    zh = "该付款已无法确认。"
+
+
+class PaymentExpired(Refusal):
+    """The payment wasn't confirmed in time."""
+
+    en = "This payment has expired. Please start again."
+    zh = "付款已过期，请重新发起。"
+
+
+class ProofRequired(Refusal):
+    """The caller has to prove identity for this, by the payment PIN."""
+
+    en = "Please confirm with your payment PIN."
+    zh = "请输入支付密码确认。"
+
+
+class WrongPin(Refusal):
+    """The payment PIN is wrong; `attemptsLeft` tries remain before it is locked."""
+
+    en = "Wrong payment PIN. Attempts left: {attempts_left}."
+    zh = "支付密码错误，还可尝试{attempts_left}次。"
+    attempts_left: int
+
+
+class PinLocked(Refusal):
+    """The payment PIN is locked after too many wrong tries."""
+
+    en = "Your payment PIN is locked after too many wrong attempts."
+    zh = "支付密码输错次数过多，已被锁定。"
+
+
+class PinNotSet(Refusal):
+    """The caller has no payment PIN yet."""
+
+    en = "Please set a payment PIN first."
+    zh = "请先设置支付密码。"
+
+
+class AllowanceExceeded(Refusal):
+    """The payment is outside the no-PIN allowance; confirm it with a PIN."""
+
+    en = "This payment needs your payment PIN."
+    zh = "超出免密支付额度，请输入支付密码。"
+
+
+class RefundNotPossible(Refusal):
+    """The payment can't be refunded, or nothing of it is left to refund."""
+
+    en = "This payment cannot be refunded."
+    zh = "该笔付款无法退款。"
+
+
+class RefundAlreadyDecided(Refusal):
+    """Somebody decided this refund before."""
+
+    en = "This refund has already been decided."
+    zh = "该退款已审核完毕。"
+
+
+class ReviewerIsParty(Refusal):
+    """The reviewer is a party to the matter; somebody else has to decide."""
+
+    en = "You are a party to this and cannot decide it."
+    zh = "您是当事方，不能审核此事项。"
+
+
+class NotFound(Refusal):
+    """There is no such thing, or it isn't the caller's: the answer is the same."""
+
+    en = "Not found."
+    zh = "未找到。"
+
+
+class WrongCredentials(Refusal):
+    """The phone number and password don't belong together, or the number is unknown."""
+
+    en = "Wrong phone number or password."
+    zh = "手机号或密码错误。"
+
+
+class CodeInvalid(Refusal):
+    """The verification code is wrong or was used before."""
+
+    en = "The verification code is not correct."
+    zh = "验证码错误。"
+
+
+class CodeExpired(Refusal):
+    """The verification code is too old, or was tried too often; ask for a new one."""
+
+    en = "The verification code has expired. Please request a new one."
+    zh = "验证码已失效，请重新获取。"
+
+
+class PhoneTaken(Refusal):
+    """The phone number, proved by its code, already belongs to a wallet."""
+
+    en = "This phone number is already registered."
+    zh = "该手机号已注册。"
+
+
+class AccountNotActive(Refusal):
+    """The registration isn't approved (yet), or the wallet is closed."""
+
+    en = "Your registration has not been approved yet."
+    zh = "您的注册尚未通过审核。"
+
+
+class PasswordUnacceptable(Refusal):
+    """The password is too short, too common, or resembles the caller's data."""
+
+    en = "Please choose a stronger password."
+    zh = "密码强度不足，请更换。"
+
+
+class SessionInvalid(Refusal):
+    """The refresh token is unknown, expired or revoked; sign in again."""
+
+    en = "Your session has ended. Please sign in again."
+    zh = "登录已失效，请重新登录。"
+
+
+class CardRefused(Refusal):
+    """The bank refused the card."""
+
+    en = "The bank did not accept this card."
+    zh = "银行未受理该银行卡。"
+
+
+class BankUnavailable(Refusal):
+    """The bank can't be reached; repeat the call with the same key."""
+
+    retryable = True
+    en = "The bank cannot be reached. Please try again later."
+    zh = "暂时无法连接银行，请稍后再试。"
+
+
+class QrUnreadable(Refusal):
+    """The text isn't a code of this wallet, or it was damaged."""
+
+    en = "This QR code cannot be read."
+    zh = "无法识别该二维码。"
+
+
+class MerchantNotFound(Refusal):
+    """No active merchant belongs to this code."""
+
+    en = "This merchant was not found."
+    zh = "未找到该商户。"
+
+
+class RecipientNotFound(Refusal):
+    """No wallet that can receive transfers belongs to this phone number."""
+
+    en = "No wallet was found for this phone number."
+    zh = "该手机号未找到可收款的钱包。"
+
+
+class SelfTransfer(Refusal):
+    """Payer and recipient are the same wallet."""
+
+    en = "You cannot send money to yourself."
+    zh = "不能给自己转账。"
+
+
+class StaleVersion(Refusal):
+    """Somebody changed it in the meantime; read it again."""
+
+    en = "This has changed in the meantime. Please reload."
+    zh = "内容已被更新，请刷新后重试。"
+
+
+def every() -> tuple[type[Refusal], ...]:
+    """All refusal classes, in the order of their definition."""
+    return tuple(Refusal.__subclasses__())
+
+
+def by_code(code: str) -> type[Refusal]:
+    """The class of a code; KeyError if there is none."""
+    return {refusal.code: refusal for refusal in every()}[code]

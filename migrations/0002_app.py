@@ -1,0 +1,232 @@
+from tortoise import migrations
+from tortoise.migrations import operations as ops
+import functools
+from json import dumps, loads
+from tortoise.fields.db_defaults import SqlDefault
+from tortoise import fields
+from tortoise.indexes import Index
+
+class Migration(migrations.Migration):
+    dependencies = [('models', '0001_ledger')]
+
+    initial = False
+
+    operations = [
+        ops.CreateModel(
+            name='AuditEntry',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('actor_id', fields.BigIntField()),
+                ('action', fields.CharField(max_length=40)),
+                ('object', fields.CharField(max_length=80)),
+                ('detail', fields.JSONField(db_default='{}', encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'audit_entry', 'app': 'models', 'indexes': [Index(fields=['created_at'])], 'pk_attr': 'id', 'table_description': '``actor`` did ``action`` to ``object``; written in the transaction of the deed.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='BankCard',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField(db_index=True)),
+                ('token', fields.BinaryField()),
+                ('number_index', fields.CharField(max_length=64)),
+                ('bank_name', fields.CharField(max_length=80)),
+                ('last4', fields.CharField(max_length=4)),
+                ('linked_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('removed_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'bank_card', 'app': 'models', 'unique_together': (('user_id', 'number_index'),), 'pk_attr': 'id', 'table_description': "A linked card: we keep the bank's token (encrypted) and the last four digits."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='BankEvent',
+            fields=[
+                ('event_id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('reference', fields.CharField(db_index=True, max_length=64)),
+                ('body', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('received_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'bank_event', 'app': 'models', 'pk_attr': 'event_id', 'table_description': 'What the bank called back with, kept before it is acted on; one row per event of the bank.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='LoginThrottle',
+            fields=[
+                ('key', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('failures', fields.IntField(db_default=0)),
+                ('blocked_until', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('updated_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'login_throttle', 'app': 'models', 'pk_attr': 'key', 'table_description': 'Failed logins of one phone or one address: the delay grows with the count.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Merchant',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField(unique=True)),
+                ('account_id', fields.BigIntField(unique=True)),
+                ('name', fields.CharField(max_length=80)),
+                ('category', fields.CharField(max_length=24)),
+                ('qr_token', fields.CharField(unique=True, max_length=32)),
+                ('status', fields.CharField(db_default='ACTIVE', max_length=16)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'merchant', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A shop: a public name, a wallet of its own, and a code that residents scan.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Notice',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField()),
+                ('seq', fields.BigIntField()),
+                ('kind', fields.CharField(max_length=40)),
+                ('params', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('source', fields.CharField(max_length=80)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('read_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'notice', 'app': 'models', 'unique_together': (('user_id', 'seq'), ('user_id', 'source')), 'pk_attr': 'id', 'table_description': '``source`` names what happened, so nothing is told twice; texts are made when read.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='NoticeStream',
+            fields=[
+                ('user_id', fields.BigIntField(primary_key=True, unique=True, db_index=True)),
+                ('seq', fields.BigIntField(db_default=0)),
+            ],
+            options={'table': 'notice_stream', 'app': 'models', 'pk_attr': 'user_id', 'table_description': "The newest number of a user's notices; its row lock orders them."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RecipientLookup',
+            fields=[
+                ('user_id', fields.BigIntField(primary_key=True, unique=True, db_index=True)),
+                ('hour', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('count', fields.IntField()),
+            ],
+            options={'table': 'recipient_lookup', 'app': 'models', 'pk_attr': 'user_id', 'table_description': 'Look-ups of one user in the current hour.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RiskCase',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField(db_index=True)),
+                ('account_id', fields.BigIntField()),
+                ('rule', fields.CharField(max_length=40)),
+                ('evidence', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('entry_id', fields.UUIDField(unique=True)),
+                ('state', fields.CharField(db_default='OPEN', max_length=16)),
+                ('opened_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('appeal', fields.BinaryField(null=True)),
+                ('appealed_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('decided_by', fields.BigIntField(null=True)),
+                ('decided_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('decision_reason', fields.BinaryField(null=True)),
+            ],
+            options={'table': 'risk_case', 'app': 'models', 'indexes': [Index(fields=['state', 'opened_at'])], 'pk_attr': 'id', 'table_description': 'A frozen wallet: why, what the user answered, and who decided.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RiskRule',
+            fields=[
+                ('code', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=40)),
+                ('thresholds', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('enabled', fields.BooleanField(db_default=True)),
+            ],
+            options={'table': 'risk_rule', 'app': 'models', 'pk_attr': 'code', 'table_description': 'One rule with its thresholds (``domain/risk.py`` says which keys each has).'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RiskScan',
+            fields=[
+                ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=24)),
+                ('scanned_until', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('scanned_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'risk_scan', 'app': 'models', 'pk_attr': 'name', 'table_description': 'How far the scan has read. One row; its lock makes the scan the only one.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Session',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField(db_index=True)),
+                ('access_hash', fields.CharField(unique=True, max_length=64)),
+                ('access_expires_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('family_hash', fields.CharField(unique=True, max_length=64)),
+                ('refresh_hash', fields.CharField(max_length=64)),
+                ('refresh_expires_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('revoked_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('revoked_reason', fields.CharField(null=True, max_length=32)),
+            ],
+            options={'table': 'session', 'app': 'models', 'pk_attr': 'id', 'table_description': 'One signed-in device; of its tokens only hashes are kept.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='TopUp',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('user_id', fields.BigIntField()),
+                ('account_id', fields.BigIntField()),
+                ('card_id', fields.UUIDField()),
+                ('key', fields.CharField(max_length=128)),
+                ('input_hash', fields.CharField(max_length=64)),
+                ('amount', fields.BigIntField()),
+                ('currency', fields.CharField(max_length=3)),
+                ('state', fields.CharField(db_default='PROCESSING', max_length=16)),
+                ('failure_code', fields.CharField(null=True, max_length=40)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('finished_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('asked_count', fields.SmallIntField(db_default=0)),
+                ('ask_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'top_up', 'app': 'models', 'unique_together': (('user_id', 'key'),), 'indexes': [Index(fields=['state', 'ask_at']), Index(fields=['user_id', 'created_at'])], 'pk_attr': 'id', 'table_description': "PROCESSING → SUCCEEDED or FAILED. Its id is the bank's reference and the ledger's key."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='User',
+            fields=[
+                ('id', fields.BigIntField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('(hashtextextended(gen_random_uuid()::text, 0) & 4611686018427387903)'))),
+                ('role', fields.CharField(max_length=16)),
+                ('status', fields.CharField(max_length=16)),
+                ('phone', fields.BinaryField()),
+                ('phone_index', fields.CharField(unique=True, max_length=64)),
+                ('name', fields.BinaryField()),
+                ('language', fields.CharField(db_default='zh-CN', max_length=8)),
+                ('password_hash', fields.TextField(unique=False)),
+                ('pin_hash', fields.TextField(null=True, unique=False)),
+                ('pin_tries_left', fields.SmallIntField(db_default=5)),
+                ('version', fields.IntField(db_default=1)),
+                ('review_reason', fields.TextField(null=True, unique=False)),
+                ('reviewed_by', fields.BigIntField(null=True)),
+                ('reviewed_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'users', 'app': 'models', 'indexes': [Index(fields=['status', 'created_at'])], 'pk_attr': 'id', 'table_description': "A resident, a merchant's operator or a member of staff (``role``)."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='VerificationCode',
+            fields=[
+                ('id', fields.UUIDField(primary_key=True, unique=True, db_index=True, db_default=SqlDefault('uuidv7()'))),
+                ('purpose', fields.CharField(max_length=24)),
+                ('phone_index', fields.CharField(max_length=64)),
+                ('address_hash', fields.CharField(max_length=64)),
+                ('code_hash', fields.CharField(max_length=64)),
+                ('code', fields.BinaryField()),
+                ('tries_left', fields.SmallIntField(db_default=5)),
+                ('created_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('expires_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('used_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+                ('sent_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'verification_code', 'app': 'models', 'indexes': [Index(fields=['phone_index', 'created_at']), Index(fields=['address_hash', 'created_at'])], 'pk_attr': 'id', 'table_description': 'A six-digit code, hashed, bound to a purpose and a phone; five tries.'},
+            bases=['Model'],
+        ),
+    ]

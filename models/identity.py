@@ -1,0 +1,92 @@
+"""People, their sessions and codes. Phone and name are ciphertext with a blind index."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.fields.db_defaults import SqlDefault
+from tortoise.models import Model
+
+RANDOM_ID = SqlDefault("(hashtextextended(gen_random_uuid()::text, 0) & 4611686018427387903)")
+NEW_UUID = SqlDefault("uuidv7()")
+NOW = SqlDefault("ledger.now()")
+
+
+class User(Model):
+    """A resident, a merchant's operator or a member of staff (``role``)."""
+
+    id = fields.BigIntField(primary_key=True, generated=False, default=None, db_default=RANDOM_ID)
+    role = fields.CharField(max_length=16)
+    status = fields.CharField(max_length=16)
+    phone = fields.BinaryField()
+    phone_index = fields.CharField(max_length=64, unique=True)
+    name = fields.BinaryField()
+    language = fields.CharField(max_length=8, db_default="zh-CN")
+    password_hash = fields.TextField()
+    pin_hash = fields.TextField(null=True)
+    pin_tries_left = fields.SmallIntField(db_default=5)
+    version = fields.IntField(db_default=1)
+    review_reason = fields.TextField(null=True)
+    reviewed_by = fields.BigIntField(null=True)
+    reviewed_at = fields.DatetimeField(null=True)
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+
+    class Meta:
+        table = "users"
+        indexes = (("status", "created_at"),)
+
+
+class Session(Model):
+    """One signed-in device; of its tokens only hashes are kept.
+
+    A refresh token has two halves: the family half stays for the session's life, the other half
+    rotates. The right family with a wrong half is a token that was used before.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField(db_index=True)
+    access_hash = fields.CharField(max_length=64, unique=True)
+    access_expires_at = fields.DatetimeField()
+    family_hash = fields.CharField(max_length=64, unique=True)
+    refresh_hash = fields.CharField(max_length=64)
+    refresh_expires_at = fields.DatetimeField()
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+    revoked_at = fields.DatetimeField(null=True)
+    revoked_reason = fields.CharField(max_length=32, null=True)
+
+    class Meta:
+        table = "session"
+
+
+class VerificationCode(Model):
+    """A six-digit code, hashed, bound to a purpose and a phone; five tries.
+
+    ``code`` is phone and code, encrypted, for the job that sends them; empty once they are sent.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    purpose = fields.CharField(max_length=24)
+    phone_index = fields.CharField(max_length=64)
+    address_hash = fields.CharField(max_length=64)
+    code_hash = fields.CharField(max_length=64)
+    code = fields.BinaryField()
+    tries_left = fields.SmallIntField(db_default=5)
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+    expires_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True)
+    sent_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "verification_code"
+        indexes = (("phone_index", "created_at"), ("address_hash", "created_at"))
+
+
+class LoginThrottle(Model):
+    """Failed logins of one phone or one address: the delay grows with the count."""
+
+    key = fields.CharField(max_length=64, primary_key=True)
+    failures = fields.IntField(db_default=0)
+    blocked_until = fields.DatetimeField(null=True)
+    updated_at = fields.DatetimeField(default=None, db_default=NOW)
+
+    class Meta:
+        table = "login_throttle"

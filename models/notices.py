@@ -1,0 +1,35 @@
+"""Notices in the app, numbered per user without a gap."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.identity import NEW_UUID, NOW
+
+
+class NoticeStream(Model):
+    """The newest number of a user's notices; its row lock orders them."""
+
+    user_id = fields.BigIntField(primary_key=True, generated=False)
+    seq = fields.BigIntField(db_default=0)
+
+    class Meta:
+        table = "notice_stream"
+
+
+class Notice(Model):
+    """``source`` names what happened, so nothing is told twice; texts are made when read."""
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField()
+    seq = fields.BigIntField()
+    kind = fields.CharField(max_length=40)
+    params = fields.JSONField()
+    source = fields.CharField(max_length=80)
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+    read_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "notice"
+        unique_together = (("user_id", "seq"), ("user_id", "source"))

@@ -1,0 +1,1 @@
+"""The money core seen from Python: posting, desk, reading, verification."""

@@ -1,0 +1,107 @@
+"""Real PostgreSQL and Valkey for every test; a database per test, copied from a migrated template."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from infra import embedded, migrate, settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def development() -> Iterator[None]:
+    """Settings of a development installation, without touching a developer's own .env."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("WALLET_ENVIRONMENT", "development")
+    patch.setenv("WALLET_PASSWORD_COST", "4")
+    patch.setenv("WALLET_PIN_COST", "4")
+    settings.get_settings.cache_clear()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Servers]:
+    with embedded.start(Path(tmp_path_factory.mktemp("servers")), durable=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(servers: embedded.Servers) -> str:
+    """A database migrated once, whose clock tests can move."""
+    asyncio.run(_make_template(servers))
+    servers.grant_logins()
+    return "wallet"
+
+
+async def _make_template(servers: embedded.Servers) -> None:
+    await migrate.migrate(servers.postgres_url("wallet_owner"))
+    connection = await asyncpg.connect(servers.superuser_url("wallet"))
+    try:
+        await connection.execute(TEST_CLOCK)
+    finally:
+        await connection.close()
+
+
+TEST_CLOCK = """
+create table ledger.clock_offset(only_row boolean primary key default true, value interval not null);
+insert into ledger.clock_offset(value) values ('0');
+grant select, update on ledger.clock_offset to public;
+create or replace function ledger.now() returns timestamptz language sql volatile
+  set search_path = pg_catalog, pg_temp
+  return clock_timestamp() + (select value from ledger.clock_offset);
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One test's own database, by the logins that may use it."""
+
+    api_url: str
+    worker_url: str
+    owner_url: str
+    superuser_url: str
+
+
+@pytest.fixture
+async def database(servers: embedded.Servers, template: str) -> AsyncIterator[Database]:
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(servers.superuser_url())
+    await admin.execute(f"create database {name} template {template} owner wallet_owner")
+    await admin.execute(f"revoke temporary on database {name} from public")  # not copied
+    yield Database(
+        api_url=servers.postgres_url("wallet_api", database=name),
+        worker_url=servers.postgres_url("wallet_worker", database=name),
+        owner_url=servers.postgres_url("wallet_owner", database=name),
+        superuser_url=servers.superuser_url(name),
+    )
+    await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
+
+
+@pytest.fixture
+async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database.superuser_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def api(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """What somebody holds who stole the API's login."""
+    connection = await asyncpg.connect(database.api_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def worker(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database.worker_url)
+    yield connection
+    await connection.close()

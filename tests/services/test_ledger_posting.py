@@ -1,0 +1,141 @@
+"""What the posting function answers, instruction by instruction."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from domain import ledger
+from domain.ledger import Operation, Outcome
+from tests import factories as make
+
+
+@pytest.fixture
+async def shop(worker: asyncpg.Connection) -> dict[str, int]:
+    """A resident with 100.00 and a merchant."""
+    resident = await make.open_account(worker, 11)
+    merchant = await make.open_account(worker, 22, role=2)
+    [receipt] = await make.send(worker, make.top_up(resident, 10_000))
+    assert receipt.outcome is Outcome.POSTED
+    return {"resident": resident, "merchant": merchant}
+
+
+async def balance(connection: asyncpg.Connection, account: int) -> int:
+    return await connection.fetchval("select posted from ledger.account where id = $1", account)
+
+
+async def test_a_payment_without_allowance_waits_for_its_confirmation(worker, shop) -> None:
+    [opened] = await make.send(
+        worker, make.create_payment(11, shop["resident"], shop["merchant"], 2_500)
+    )
+
+    assert (opened.outcome, opened.state) == (Outcome.POSTED, 1)
+    assert await balance(worker, shop["resident"]) == 10_000
+
+    confirm = ledger.instruct(
+        actor_id=11,
+        operation=Operation.CONFIRM_PAYMENT,
+        key="confirm-1",
+        legs=ledger.move(shop["resident"], shop["merchant"], 2_500),
+        subject_id=opened.entry_id,
+    )
+    [unproven] = await make.send(worker, make.instruction_with(confirm, key="unproven"))
+    [paid] = await make.send(worker, await make.proven(worker, confirm))
+    [again] = await make.send(worker, await make.proven(worker, confirm))
+
+    assert unproven.outcome is Outcome.PROOF_REQUIRED
+    assert (paid.outcome, paid.state, paid.replayed) == (Outcome.POSTED, 2, False)
+    assert (again.outcome, again.replayed, again.entry_id) == (Outcome.POSTED, True, paid.entry_id)
+    assert await balance(worker, shop["resident"]) == 7_500
+    assert await balance(worker, shop["merchant"]) == 2_500
+
+
+async def test_the_allowance_pays_at_once_until_it_is_used_up(worker, shop) -> None:
+    switch = make.allowance(11, shop["resident"], 1_000, 2)
+    [switched] = await make.send(worker, await make.proven(worker, switch))
+    assert switched.outcome is Outcome.POSTED
+
+    receipts = await make.send(
+        worker,
+        *(make.create_payment(11, shop["resident"], shop["merchant"], 500) for _ in range(3)),
+        make.create_payment(11, shop["resident"], shop["merchant"], 1_001),
+    )
+
+    assert [receipt.state for receipt in receipts] == [2, 2, 1, 1]
+    assert await balance(worker, shop["merchant"]) == 1_000
+
+
+async def test_a_key_answers_once_and_another_input_is_refused(worker, shop) -> None:
+    pay = make.create_payment(11, shop["resident"], shop["merchant"], 100, key="once")
+    other = make.create_payment(11, shop["resident"], shop["merchant"], 101, key="once")
+
+    [first] = await make.send(worker, pay)
+    second, third = await make.send(worker, pay, other)
+
+    assert second.replayed
+    assert second.entry_id == first.entry_id
+    assert third.outcome is Outcome.KEY_REUSED
+
+
+async def test_refund_is_reserved_decided_by_another_and_credited(worker, shop) -> None:
+    switch = make.allowance(11, shop["resident"], 10_000, 10)
+    await make.send(worker, await make.proven(worker, switch))
+    [paid] = await make.send(
+        worker, make.create_payment(11, shop["resident"], shop["merchant"], 3_000)
+    )
+    ask = ledger.instruct(
+        actor_id=11,
+        operation=Operation.REQUEST_REFUND,
+        key="ask",
+        legs=ledger.touch(shop["resident"]),
+        subject_id=paid.entry_id,
+        detail={"amount": 3_000},
+    )
+    [asked] = await make.send(worker, ask)
+    [second_ask] = await make.send(worker, make.instruction_with(ask, key="ask-2"))
+    approve = ledger.instruct(
+        actor_id=22,
+        operation=Operation.APPROVE_REFUND,
+        key="approve",
+        legs=ledger.move(shop["merchant"], shop["resident"], 3_000),
+        subject_id=paid.entry_id,
+        related_id=asked.entry_id,
+    )
+    [by_merchant] = await make.send(worker, approve)
+    [by_finance] = await make.send(worker, make.instruction_with(approve, actor_id=33))
+    [by_other] = await make.send(worker, make.instruction_with(approve, actor_id=34))
+
+    assert (asked.outcome, asked.state) == (Outcome.POSTED, 5)
+    assert second_ask.outcome is Outcome.WRONG_STATE
+    assert by_merchant.outcome is Outcome.REVIEWER_IS_PARTY
+    assert (by_finance.outcome, by_finance.state) == (Outcome.POSTED, 6)
+    assert by_other.outcome is Outcome.WRONG_STATE
+    assert await balance(worker, shop["resident"]) == 10_000
+
+
+async def test_a_frozen_account_pays_nothing_and_receives(worker, shop) -> None:
+    freeze = ledger.instruct(
+        actor_id=0,
+        operation=Operation.FREEZE,
+        key="freeze",
+        legs=ledger.touch(shop["resident"]),
+        detail={"rule": "TEST"},
+    )
+    [frozen] = await make.send(worker, freeze)
+    switch = make.allowance(11, shop["resident"], 10_000, 10)
+    _, paid, topped_up = await make.send(
+        worker,
+        await make.proven(worker, switch),
+        make.create_payment(11, shop["resident"], shop["merchant"], 100),
+        make.top_up(shop["resident"], 100),
+    )
+
+    assert frozen.outcome is Outcome.POSTED
+    assert paid.outcome is Outcome.ACCOUNT_FROZEN
+    assert topped_up.outcome is Outcome.POSTED
+
+
+async def test_numbers_in_python_and_sql_agree(worker) -> None:
+    rows = await worker.fetch("select id, name from ledger.operation")
+
+    assert {row["id"]: row["name"] for row in rows} == {o.value: o.name for o in Operation}
