@@ -1,0 +1,1 @@
+"""The bank and the SMS gateway of the development city: other companies' servers."""
