@@ -1,0 +1,198 @@
+/**
+ * The signed-in member of staff. Tokens live in this object only: a reload signs out, and a
+ * duplicated tab can't present the same refresh token twice, which would revoke the family.
+ */
+import refreshDocument from "./documents/refresh-session.graphql?raw";
+import signInDocument from "./documents/sign-in.graphql?raw";
+import signOutDocument from "./documents/sign-out.graphql?raw";
+import viewerDocument from "./documents/viewer.graphql?raw";
+import type { Language, TextKey } from "./texts";
+
+export type Viewer = { id: string; displayName: string | null; role: string };
+export type Notice = { text: TextKey } | { message: string };
+export type SessionState =
+  | { kind: "out"; notice: Notice | null; calm: boolean }
+  | { kind: "in"; viewer: Viewer };
+
+type Tokens = { accessToken: string; refreshToken: string; expiresAtMilliseconds: number };
+type WireSession = { accessToken: string; refreshToken: string; expiresAt: string };
+type WireResult = { __typename: string; session?: WireSession; code?: string; message?: string };
+type Answer<Data> = {
+  data?: Data | null;
+  errors?: { message: string; extensions?: { code?: string } }[];
+};
+
+const PUBLIC_ROLES = new Set(["RESIDENT", "MERCHANT"]);
+const REFRESH_AHEAD_MILLISECONDS = 60_000;
+const RETRY_MILLISECONDS = 5_000;
+
+class Unreachable extends Error {}
+class Unexpected extends Error {}
+
+export class Session {
+  language: Language;
+  #state: SessionState = { kind: "out", notice: null, calm: true };
+  #tokens: Tokens | null = null;
+  #refreshing: Promise<void> | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  // How far the server's clock is ahead of this one, from the Date header of its last answer.
+  #skewMilliseconds = 0;
+  readonly #path: string;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(graphqlPath: string, language: Language) {
+    this.#path = graphqlPath;
+    this.language = language;
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly getState = (): SessionState => this.#state;
+
+  /** Signs in, and lets in only staff; every outcome shows in the state. */
+  async signIn(phone: string, password: string): Promise<void> {
+    try {
+      const data = await this.#ask<{ login: WireResult }>(signInDocument, {
+        input: { phone, password },
+      });
+      if (!data.login.session) return this.#leave({ message: data.login.message ?? "" });
+      this.#keep(data.login.session);
+      const viewer = await this.#viewer();
+      if (viewer && !PUBLIC_ROLES.has(viewer.role)) return this.#become({ kind: "in", viewer });
+      await this.#revoke();
+      this.#leave({ text: "notStaff" });
+    } catch (error) {
+      this.#leave(noticeOf(error));
+    }
+  }
+
+  async signOut(): Promise<void> {
+    await this.#revoke();
+    this.#leave({ text: "signedOut" }, { calm: true });
+  }
+
+  /** `fetch` with the session's authorization; renews it once if the server says it has ended. */
+  readonly fetch: typeof fetch = async (input, init) => {
+    const response = await this.#send(input, init);
+    if (!(await saysSignedOut(response)) || !this.#tokens) return response;
+    await this.#refresh();
+    return this.#tokens ? this.#send(input, init) : response;
+  };
+
+  /** What the WebSocket presents at every connection, so a reconnect carries the newest token. */
+  readonly connectionParams = async (): Promise<Record<string, string>> => {
+    if (this.#tokens && this.#remaining() < RETRY_MILLISECONDS) await this.#refresh();
+    return this.#tokens ? { authorization: `Bearer ${this.#tokens.accessToken}` } : {};
+  };
+
+  async #viewer(): Promise<Viewer | null> {
+    const data = await this.#ask<{ viewer: Viewer | null }>(viewerDocument, {});
+    return data.viewer;
+  }
+
+  async #revoke(): Promise<void> {
+    const tokens = this.#tokens;
+    if (!tokens) return;
+    try {
+      await this.#ask(signOutDocument, { input: { refreshToken: tokens.refreshToken } });
+    } catch {
+      // The tokens are forgotten here in any case, and the access token dies by itself in minutes.
+    }
+  }
+
+  /** One refresh at a time: the refresh token works once. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= this.#refreshOnce().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  async #refreshOnce(): Promise<void> {
+    const tokens = this.#tokens;
+    if (!tokens) return;
+    try {
+      const data = await this.#ask<{ refreshSession: WireResult }>(refreshDocument, {
+        input: { refreshToken: tokens.refreshToken },
+      });
+      // Signed out meanwhile: the new tokens belong to nobody here.
+      if (this.#tokens !== tokens) return;
+      if (data.refreshSession.session) this.#keep(data.refreshSession.session);
+      else this.#leave({ text: "sessionEnded" });
+    } catch (error) {
+      if (this.#tokens !== tokens) return;
+      if (error instanceof Unreachable) this.#schedule(RETRY_MILLISECONDS);
+      else this.#leave({ text: "sessionEnded" });
+    }
+  }
+
+  #keep(session: WireSession): void {
+    const { accessToken, refreshToken, expiresAt } = session;
+    this.#tokens = { accessToken, refreshToken, expiresAtMilliseconds: Date.parse(expiresAt) };
+    const remaining = this.#remaining();
+    this.#schedule(Math.max(remaining - REFRESH_AHEAD_MILLISECONDS, remaining / 2, 1_000));
+  }
+
+  #schedule(delayMilliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#refresh(), delayMilliseconds);
+  }
+
+  #remaining(): number {
+    const end = this.#tokens?.expiresAtMilliseconds ?? 0;
+    return end - (Date.now() + this.#skewMilliseconds);
+  }
+
+  #leave(notice: Notice, { calm = false } = {}): void {
+    clearTimeout(this.#timer);
+    this.#tokens = null;
+    this.#become({ kind: "out", notice, calm });
+  }
+
+  #become(state: SessionState): void {
+    this.#state = state;
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const headers = new Headers(init?.headers);
+    headers.set("accept-language", this.language);
+    headers.delete("authorization");
+    if (this.#tokens) headers.set("authorization", `Bearer ${this.#tokens.accessToken}`);
+    const response = await fetch(input, { ...init, headers, credentials: "omit" });
+    const serverTime = Date.parse(response.headers.get("date") ?? "");
+    if (!Number.isNaN(serverTime)) this.#skewMilliseconds = serverTime - Date.now();
+    return response;
+  }
+
+  async #ask<Data>(query: string, variables: object): Promise<Data> {
+    const body = JSON.stringify({ query, variables });
+    const headers = {
+      "content-type": "application/json",
+      accept: "application/graphql-response+json, application/json;q=0.9",
+    };
+    const response = await this.#send(this.#path, { method: "POST", headers, body }).catch(() => {
+      throw new Unreachable();
+    });
+    if (response.status >= 502 && response.status <= 504) throw new Unreachable();
+    const answer = (await response.json().catch(() => ({}))) as Answer<Data>;
+    if (answer.data && !answer.errors?.length) return answer.data;
+    throw new Unexpected(answer.errors?.[0]?.message);
+  }
+}
+
+function noticeOf(error: unknown): Notice {
+  if (error instanceof Unreachable) return { text: "unreachable" };
+  if (error instanceof Unexpected && error.message) return { message: error.message };
+  return { text: "unexpected" };
+}
+
+async function saysSignedOut(response: Response): Promise<boolean> {
+  if (response.status === 401) return true;
+  if (!response.headers.get("content-type")?.includes("json")) return false;
+  const answer = (await response.clone().json().catch(() => ({}))) as Answer<unknown>;
+  return answer.errors?.some((error) => error.extensions?.code === "UNAUTHENTICATED") ?? false;
+}

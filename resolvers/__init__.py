@@ -1,0 +1,1 @@
+"""Who may, and the one transaction a field needs."""

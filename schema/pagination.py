@@ -1,0 +1,171 @@
+"""Relay connections by keyset: a cursor is the signed sort key of a row, never an offset.
+
+A field does this::
+
+    window = pagination.window("transactions", filters, first=first, after=after, ...)
+    rows = await transactions.page(viewer, filters, window.limit, window.after, window.before, ...)
+    return pagination.page(rows, window, key=lambda row: (row.at, row.id), node=Transaction.of)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import strawberry
+from graphql import GraphQLError
+
+from infra import settings
+
+SIZE_MAX = 100
+SIZE_DEFAULT = 20
+_MAC_BYTES = 10
+_CURSOR_LENGTH_MAX = 400
+Key = tuple[int | str | datetime, ...]
+Node = TypeVar("Node")
+Row = TypeVar("Row")
+
+
+@strawberry.type(description="Where a page of a connection lies.")
+class PageInfo:
+    """By the Relay specification."""
+
+    has_next_page: bool = strawberry.field(description="Whether more follow after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether more come before this page.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the first edge.")
+    end_cursor: str | None = strawberry.field(description="The cursor of the last edge.")
+
+
+@strawberry.type(description="One element of a connection, with its cursor.")
+class Edge(Generic[Node]):
+    """By the Relay specification."""
+
+    node: Node = strawberry.field(description="The element itself.")
+    cursor: str = strawberry.field(description="Opaque; valid for the same list and filter only.")
+
+
+@strawberry.type(description="A page of a longer list.")
+class Connection(Generic[Node]):
+    """By the Relay specification."""
+
+    edges: list[Edge[Node]] = strawberry.field(description="The elements of this page, in order.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies.")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which rows to read: `limit` of them strictly between `after` and `before`.
+
+    They are read in the list's order, or from its end backwards if `backwards`. `limit` is one
+    more than the page's size: the extra row tells whether there are more.
+    """
+
+    scope: bytes
+    size: int
+    backwards: bool
+    after: Key | None
+    before: Key | None
+
+    @property
+    def limit(self) -> int:
+        return self.size + 1
+
+
+def window(
+    connection: str,
+    filters: Mapping[str, Any] | None = None,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+    after: str | None = None,
+    before: str | None = None,
+) -> Window:
+    """The window of Relay's four arguments.
+
+    `connection` names the list and whose it is (``f"transactions:{wallet_id}"``), `filters` what
+    narrows it: a cursor is refused anywhere else. GraphQLError (BAD_USER_INPUT) for a size outside
+    1 to 100, both sizes at once, or a cursor that isn't ours.
+    """
+    if first is not None and last is not None:
+        raise _bad("Give either `first` or `last`.")
+    size = first if first is not None else last if last is not None else SIZE_DEFAULT
+    if not 1 <= size <= SIZE_MAX:
+        raise _bad(f"A page has 1 to {SIZE_MAX} elements.")
+    scope = hashlib.sha256(
+        msgspec.msgpack.encode((connection, filters or {}), order="sorted")
+    ).digest()
+    return Window(
+        scope=scope,
+        size=size,
+        backwards=last is not None,
+        after=_open(scope, after) if after is not None else None,
+        before=_open(scope, before) if before is not None else None,
+    )
+
+
+def page(
+    rows: Sequence[Row],
+    window: Window,
+    *,
+    key: Callable[[Row], Key],
+    node: Callable[[Row], Node],
+) -> Connection[Node]:
+    """The connection of the rows read for `window`, as read (up to `limit`, maybe backwards).
+
+    `key` gives a row's sort key: integers, texts and aware datetimes, unique within the list.
+    """
+    more = len(rows) > window.size
+    kept = list(rows[: window.size])
+    if window.backwards:
+        kept.reverse()
+    edges = [Edge(node=node(row), cursor=_seal(window.scope, key(row))) for row in kept]
+    return Connection(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=window.before is not None if window.backwards else more,
+            has_previous_page=more if window.backwards else window.after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+    )
+
+
+@lru_cache(maxsize=4)
+def _signing_key(secret: str) -> bytes:
+    return hmac.digest(secret.encode(), b"page cursors", "sha256")
+
+
+def _mac(scope: bytes, payload: bytes) -> bytes:
+    key = _signing_key(settings.get_settings().cursor_key.get_secret_value())
+    return hmac.digest(key, scope + payload, "sha256")[:_MAC_BYTES]
+
+
+def _seal(scope: bytes, key: Key) -> str:
+    payload = msgspec.msgpack.encode(key)
+    return base64.urlsafe_b64encode(_mac(scope, payload) + payload).rstrip(b"=").decode()
+
+
+def _open(scope: bytes, cursor: str) -> Key:
+    refusal = _bad("This cursor does not belong to this list.")
+    if len(cursor) > _CURSOR_LENGTH_MAX:
+        raise refusal
+    try:
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise refusal from None
+    mac, payload = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _mac(scope, payload)):
+        raise refusal
+    return tuple(msgspec.msgpack.decode(payload))
+
+
+def _bad(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})

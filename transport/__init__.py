@@ -1,0 +1,1 @@
+"""How GraphQL travels: endpoints, limits, the console page, health, callbacks."""
