@@ -143,7 +143,8 @@ def instruct(
 ) -> Instruction:
     """An instruction whose hash covers all that the caller asked for.
 
-    ``note`` is the plain text behind ``memo``: ciphertexts differ each time, so it is hashed.
+    ``note`` stands for the text behind ``memo``, the same for the same text: ciphertexts differ
+    each time, and the text itself could be guessed from the hash.
     """
     text = None if detail is None else msgspec.json.encode(detail, order="sorted").decode()
     parts = (operation.value, subject_id, related_id, note, text)

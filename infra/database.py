@@ -22,6 +22,7 @@ MODELS = [
     "models.identity",
     "models.merchants",
     "models.notices",
+    "models.refunds",
     "models.risk",
     "models.topups",
     "models.transfers",
@@ -41,6 +42,18 @@ class PlainConnection(asyncpg.Connection):
 
 class Busy(Exception):
     """No connection became free in time."""
+
+
+_UNREACHABLE = {"08", "53", "57"}  # SQLSTATE classes: connection, resources, operator intervention
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether PostgreSQL could not be asked (it restarts, say), so that asking again may help."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(getattr(error, "sqlstate", ""))[:2] in _UNREACHABLE
+    # asyncpg says InterfaceError for a closed connection, and for a wrong argument with ValueError.
+    closed = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    return closed or isinstance(error, OSError | Busy)
 
 
 def credentials(url: str, *, pool_size: int = 16) -> dict[str, object]:

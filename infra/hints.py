@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from redis.asyncio import Redis
@@ -25,9 +25,11 @@ class Hints:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: list[tuple[str, Callable[[str], None]]] = []
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
         self.errors = 0
 
     def start(self, *, listen: bool) -> None:
@@ -36,12 +38,15 @@ class Hints:
             self._tasks.append(asyncio.create_task(self._receive()))
 
     async def stop(self) -> None:
+        # redis may swallow a cancellation while it connects: so the loops look at this too.
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def publish(self, topics: Iterable[str]) -> None:
         for topic in topics:
+            self.wake(topic)  # this process need not wait for Valkey, which may hang
             self._waiting[topic] = None
         if self._waiting:
             self._wake.set()
@@ -56,20 +61,25 @@ class Hints:
         if not self._watchers[topic]:
             del self._watchers[topic]
 
+    def on(self, prefix: str, call: Callable[[str], None]) -> None:
+        """Have ``call`` told every topic that begins with ``prefix``."""
+        self._listeners.append((prefix, call))
+
     def watched(self) -> list[str]:
         return list(self._watchers)
 
     def wake(self, topic: str) -> None:
         for event in self._watchers.get(topic, ()):
             event.set()
+        for prefix, call in self._listeners:
+            if topic.startswith(prefix):
+                call(topic)
 
     async def _send(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             topics, self._waiting = list(self._waiting), {}
-            for topic in topics:  # this process need not wait for Valkey
-                self.wake(topic)
             try:
                 await self._redis.xadd(
                     STREAM, {"t": "\n".join(topics)}, maxlen=_LENGTH_MAX, approximate=True
@@ -79,7 +89,7 @@ class Hints:
 
     async def _receive(self) -> None:
         last = "$"
-        while True:
+        while not self._stopping:
             try:
                 answer = await self._redis.xread({STREAM: last}, count=500, block=5000)
                 for _, entries in answer or ():

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 import asyncpg
 import structlog
 
+from infra import metrics
+
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 log = structlog.get_logger()
@@ -81,6 +83,7 @@ class Lanes(Generic[Row, Answer]):
         return len(self._queue)
 
     def start(self) -> None:
+        metrics.LANE_QUEUE.set_function(lambda: len(self._queue))
         self._tasks = [asyncio.create_task(self._run()) for _ in range(self._lanes)]
 
     async def stop(self, *, drain_seconds: float = 10) -> None:
@@ -120,10 +123,24 @@ class Lanes(Generic[Row, Answer]):
                     finally:
                         self._idle -= 1
                 if batch := self._take():
-                    connection = await self._send(connection, batch)
+                    connection = await self._attend(connection, batch)
         finally:
             if connection is not None:
                 connection.terminate()
+
+    async def _attend(
+        self, connection: asyncpg.Connection | None, batch: list[_Waiting[Row, Answer]]
+    ) -> asyncpg.Connection | None:
+        """Send a batch. Whatever happens, nobody in it waits for ever and the lane lives on."""
+        try:
+            return await self._send(connection, batch)
+        except Exception:
+            log.exception("lane_failed")
+            _terminate(connection)
+            return None
+        finally:
+            for waiting in batch:
+                _fail(waiting, OutcomeUnknown())
 
     def _take(self) -> list[_Waiting[Row, Answer]]:
         batch: list[_Waiting[Row, Answer]] = []
@@ -145,12 +162,14 @@ class Lanes(Generic[Row, Answer]):
         for attempt in range(self._attempts_max):
             try:
                 if connection is None or connection.is_closed():
+                    connection = None  # a refused connection says nothing about the batch
                     connection = await self._connect()
                 answers = await self._call(connection, rows)
             except Exception as error:  # asyncpg raises almost anything after a killed backend
                 self.resends += 1
                 state = getattr(error, "sqlstate", None)
-                if state is None or (state[:2] in _LINK_LOST and state not in _AGAIN):
+                lost = state is None or (state[:2] in _LINK_LOST and state not in _AGAIN)
+                if lost or connection is None:
                     log.warning("lane_link_lost", error=type(error).__name__, attempt=attempt)
                     _terminate(connection)
                     connection = None
@@ -176,6 +195,7 @@ class Lanes(Generic[Row, Answer]):
     ) -> None:
         self.batches += 1
         self.rows += len(rows)
+        metrics.LANE_BATCH.observe(len(rows))
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)

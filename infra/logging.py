@@ -153,10 +153,12 @@ def _adopt_standard_library(shared: list[Any], renderer: Any, least: int) -> Non
     top.handlers[:] = [h for h in top.handlers if type(h) not in _REPLACED]
     top.addHandler(handler)
     top.setLevel(max(least, logging.INFO))
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     # It writes query strings; `transport.middleware` writes the access line.
     logging.getLogger("uvicorn.access").disabled = True
+    # arq writes two lines a job; failures are logged by our own outbox.
+    logging.getLogger("arq").setLevel(logging.WARNING)
     # httpx writes whole addresses, which may hold what we look people up by.
     logging.getLogger("httpx").setLevel(logging.WARNING)

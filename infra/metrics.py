@@ -48,9 +48,7 @@ SOCKET_CLOSES = Counter(
     ("code",),
     registry=REGISTRY,
 )
-LANE_QUEUE = Gauge(
-    "wallet_lane_queue", "Instructions waiting for a lane.", ("lane",), registry=REGISTRY
-)
+LANE_QUEUE = Gauge("wallet_lane_queue", "Instructions waiting for a lane.", registry=REGISTRY)
 LANE_BATCH = Histogram(
     "wallet_lane_batch",
     "Instructions committed together.",

@@ -44,6 +44,17 @@ async def migrate(url: str, *, lock_timeout_seconds: float = 120) -> None:
         await connection.close()
 
 
+def release() -> list[str]:
+    """The names of this release's migrations, in order."""
+    return sorted(path.stem for path in SQL.parent.glob("[0-9]*.py"))
+
+
+async def pending(connection: asyncpg.Connection) -> list[str]:
+    """Which migrations of this release the database lacks."""
+    rows = await connection.fetch("select name from tortoise_migrations where app = 'models'")
+    return sorted(set(release()) - {row["name"] for row in rows})
+
+
 async def main() -> None:
     settings = get_settings()
     url = settings.migration_database_url or settings.database_url

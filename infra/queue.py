@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 from arq.connections import ArqRedis, RedisSettings
+from redis.asyncio import ConnectionPool
 
 QUEUE = "wallet:jobs"
+_TIMEOUT_SECONDS = 5.0
 
 
 class Job(StrEnum):
@@ -36,7 +38,10 @@ def redis_settings(url: str) -> RedisSettings:
 
 
 async def open_pool(url: str) -> ArqRedis:
-    """A client that can hand jobs to arq."""
-    return ArqRedis.from_url(
-        url, job_serializer=encode, job_deserializer=decode, default_queue_name=QUEUE
+    """A client that can hand jobs to arq; it gives a Valkey that hangs up after five seconds."""
+    return ArqRedis(
+        ConnectionPool.from_url(url, socket_timeout=_TIMEOUT_SECONDS),
+        job_serializer=encode,
+        job_deserializer=decode,
+        default_queue_name=QUEUE,
     )

@@ -10,13 +10,17 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 - says it
+SECRET_LENGTH_MIN = 32
 _DEVELOPMENT_KEY = base64.b64encode(DEVELOPMENT_SECRET[:32].encode()).decode()
 
 
 class Settings(BaseSettings):
     """One attribute per key of ``.env.example``; secrets have a default in development only."""
 
-    model_config = SettingsConfigDict(env_prefix="WALLET_", env_file=".env", extra="ignore")
+    # A validation error would print what it was given, and with it the secrets.
+    model_config = SettingsConfigDict(
+        env_prefix="WALLET_", env_file=".env", extra="ignore", hide_input_in_errors=True
+    )
 
     environment: Literal["development", "production"] = "production"
     database_url: SecretStr = SecretStr("")
@@ -26,12 +30,11 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8000"
     port: int = 8000
     log_level: str = "info"
+    demo_file: str = ""
 
-    city_zone: str = "Asia/Shanghai"
     database_pool_size: int = Field(default=16, ge=2, le=200)
     lanes: int = Field(default=1, ge=1, le=4)
     lane_queue_max: int = Field(default=4096, ge=1)
-    trusted_proxies: str = ""
 
     encryption_keys: SecretStr = SecretStr("")
     index_key: SecretStr = SecretStr("")
@@ -55,7 +58,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fill_development_secrets(self) -> Settings:
-        """Outside development a missing secret stops the process; inside, it gets a known value."""
+        """Outside development a missing secret stops the process; inside, it gets a known value.
+
+        The known value itself is no secret anywhere else, and a short key can be tried out.
+        """
         secrets = {
             "encryption_keys": f"1:{_DEVELOPMENT_KEY}",
             "index_key": DEVELOPMENT_SECRET,
@@ -66,7 +72,10 @@ class Settings(BaseSettings):
             "bank_callback_secret": DEVELOPMENT_SECRET,
         }
         for name, value in secrets.items():
-            if getattr(self, name).get_secret_value():
+            given = getattr(self, name).get_secret_value()
+            if given:
+                if self.environment != "development":
+                    _ensure_secret(name, given, known=value)
                 continue
             if self.environment != "development":
                 raise ValueError(f"WALLET_{name.upper()} must be set outside development")
@@ -76,6 +85,13 @@ class Settings(BaseSettings):
     @property
     def development(self) -> bool:
         return self.environment == "development"
+
+
+def _ensure_secret(name: str, given: str, *, known: str) -> None:
+    if known in given or DEVELOPMENT_SECRET in given:
+        raise ValueError(f"WALLET_{name.upper()} is the one of development, which everybody knows")
+    if len(given) < SECRET_LENGTH_MIN:
+        raise ValueError(f"WALLET_{name.upper()} needs {SECRET_LENGTH_MIN} characters or more")
 
 
 @lru_cache(maxsize=1)

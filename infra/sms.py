@@ -107,6 +107,20 @@ def from_settings(settings: Settings) -> HttpSms:
     return HttpSms(url=settings.sms_url, secret=settings.sms_secret.get_secret_value())
 
 
+_current: SmsGateway | None = None
+
+
+def use(gateway: SmsGateway | None) -> None:
+    """Make a gateway this process's own (the worker does)."""
+    global _current
+    _current = gateway
+
+
+def current() -> SmsGateway:
+    assert _current is not None, "no SMS gateway is open"
+    return _current
+
+
 def _code(body: bytes) -> str:
     """The gateway's reason, if it is one; anything else might repeat what we sent."""
     try:

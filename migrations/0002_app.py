@@ -104,11 +104,23 @@ class Migration(migrations.Migration):
         ops.CreateModel(
             name='RecipientLookup',
             fields=[
-                ('user_id', fields.BigIntField(primary_key=True, unique=True, db_index=True)),
+                ('key', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=40)),
                 ('hour', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('count', fields.IntField()),
             ],
-            options={'table': 'recipient_lookup', 'app': 'models', 'pk_attr': 'user_id', 'table_description': 'Look-ups of one user in the current hour.'},
+            options={'table': 'recipient_lookup', 'app': 'models', 'pk_attr': 'key', 'table_description': 'Look-ups in the current hour; ``key`` is the purpose and the user.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RefundReview',
+            fields=[
+                ('refund_id', fields.UUIDField(primary_key=True, unique=True, db_index=True)),
+                ('facts', fields.JSONField(encoder=functools.partial(dumps, separators=(',', ':')), decoder=loads)),
+                ('recommendation', fields.CharField(max_length=16)),
+                ('policy_id', fields.BigIntField(null=True)),
+                ('reviewed_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'refund_review', 'app': 'models', 'pk_attr': 'refund_id', 'table_description': 'The facts as they were when the request was reviewed, and what follows from them.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -122,6 +134,8 @@ class Migration(migrations.Migration):
                 ('entry_id', fields.UUIDField(unique=True)),
                 ('state', fields.CharField(db_default='OPEN', max_length=16)),
                 ('opened_at', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
+                ('opened_by', fields.BigIntField(null=True)),
+                ('reason', fields.BinaryField(null=True)),
                 ('appeal', fields.BinaryField(null=True)),
                 ('appealed_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
                 ('decided_by', fields.BigIntField(null=True)),
@@ -147,8 +161,10 @@ class Migration(migrations.Migration):
                 ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=24)),
                 ('scanned_until', fields.DatetimeField(auto_now=False, auto_now_add=False)),
                 ('scanned_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                ('lease', fields.UUIDField(null=True)),
+                ('leased_until', fields.DatetimeField(db_default=SqlDefault('ledger.now()'), auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'risk_scan', 'app': 'models', 'pk_attr': 'name', 'table_description': 'How far the scan has read. One row; its lock makes the scan the only one.'},
+            options={'table': 'risk_scan', 'app': 'models', 'pk_attr': 'name', 'table_description': 'How far the scan has read. Whoever holds the lease is the only one that scans.'},
             bases=['Model'],
         ),
         ops.CreateModel(

@@ -20,18 +20,24 @@ class RiskRule(Model):
 
 
 class RiskScan(Model):
-    """How far the scan has read. One row; its lock makes the scan the only one."""
+    """How far the scan has read. Whoever holds the lease is the only one that scans."""
 
     name = fields.CharField(max_length=24, primary_key=True)
     scanned_until = fields.DatetimeField()
     scanned_at = fields.DatetimeField()
+    lease = fields.UUIDField(null=True)
+    leased_until = fields.DatetimeField(default=None, db_default=NOW)
 
     class Meta:
         table = "risk_scan"
 
 
 class RiskCase(Model):
-    """A frozen wallet: why, what the user answered, and who decided."""
+    """A frozen wallet: why, what the user answered, and who decided.
+
+    ``entry_id`` is the freeze in the ledger. ``opened_by`` is None when a rule froze the wallet;
+    ``reason`` is what a member of staff wrote who did.
+    """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
     user_id = fields.BigIntField(db_index=True)
@@ -41,6 +47,8 @@ class RiskCase(Model):
     entry_id = fields.UUIDField(unique=True)
     state = fields.CharField(max_length=16, db_default="OPEN")
     opened_at = fields.DatetimeField(default=None, db_default=NOW)
+    opened_by = fields.BigIntField(null=True)
+    reason = fields.BinaryField(null=True)
     appeal = fields.BinaryField(null=True)
     appealed_at = fields.DatetimeField(null=True)
     decided_by = fields.BigIntField(null=True)

@@ -7,9 +7,9 @@ from tortoise.models import Model
 
 
 class RecipientLookup(Model):
-    """Look-ups of one user in the current hour."""
+    """Look-ups in the current hour; ``key`` is the purpose and the user."""
 
-    user_id = fields.BigIntField(primary_key=True, generated=False)
+    key = fields.CharField(max_length=40, primary_key=True)
     hour = fields.DatetimeField()
     count = fields.IntField()
 

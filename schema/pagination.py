@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import strawberry
@@ -32,6 +32,20 @@ _CURSOR_LENGTH_MAX = 400
 Key = tuple[int | str | datetime, ...]
 Node = TypeVar("Node")
 Row = TypeVar("Row")
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many from the start or behind `after`: 1 to 100."),
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="How many from the end or ahead of `before`: 1 to 100."),
+]
+After = Annotated[
+    str | None, strawberry.argument(description="The cursor behind which the page starts.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="The cursor ahead of which the page ends.")
+]
 
 
 @strawberry.type(description="Where a page of a connection lies.")

@@ -15,22 +15,32 @@ from services.unit_of_work import Snapshot, UnitOfWork
 LEASE = timedelta(seconds=15)
 ATTEMPTS_MAX = 12
 
+# Materialized: a join that ran the subquery twice would claim more than the limit.
 _CLAIM = """
+with due as materialized (
+  select c.id from ledger.outbox c
+   where not c.dead and c.due_at <= ledger.now()
+     and (c.stream is null or not exists (
+       select from ledger.outbox e where e.stream = c.stream and e.id < c.id and not e.dead))
+   order by c.due_at limit $1 for update skip locked)
 update ledger.outbox o
    set attempts = o.attempts + 1,
        due_at = ledger.now() + $2::interval * power(2, least(o.attempts, 6))
-  from (select c.id from ledger.outbox c
-         where not c.dead and c.due_at <= ledger.now()
-           and (c.stream is null or not exists (
-             select from ledger.outbox e where e.stream = c.stream and e.id < c.id and not e.dead))
-         order by c.due_at limit $1 for update skip locked) due
- where o.id = due.id
+  from due where o.id = due.id
 returning o.id, o.job, o.attempts"""
 
 
 async def claim(work: UnitOfWork, *, limit: int = 200) -> list[asyncpg.Record]:
     """Rows (id, job, attempts) that are now this caller's for a lease that grows with attempts."""
     return await work.fetch(_CLAIM, limit, LEASE)
+
+
+async def lag_seconds(read: Snapshot) -> float:
+    """How long the oldest row has been waiting; 0 when nothing waits."""
+    return await read.fetchval(
+        "select coalesce(extract(epoch from ledger.now() - min(created_at)), 0)::float8"
+        " from ledger.outbox where not dead"
+    )
 
 
 async def load(read: Snapshot, ids: list[int]) -> list[asyncpg.Record]:
@@ -58,9 +68,12 @@ async def failed(work: UnitOfWork, row_id: int, error: str, attempts: int) -> No
 
 
 async def release(work: UnitOfWork, ids: list[int]) -> None:
-    """Nobody took these rows: let them be claimed again in two seconds."""
+    """Nobody took these rows: let them be claimed again in two seconds, this attempt not counted.
+
+    Counted, an outage of Valkey would use up the attempts of jobs that were never tried.
+    """
     await work.execute(
-        "update ledger.outbox set due_at = ledger.now() + interval '2 seconds'"
-        " where id = any($1::bigint[])",
+        "update ledger.outbox set due_at = ledger.now() + interval '2 seconds',"
+        " attempts = greatest(attempts - 1, 0) where id = any($1::bigint[])",
         ids,
     )

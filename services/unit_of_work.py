@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from domain.refusals import Overloaded
 from infra import database, hints
 from infra.queue import Job
 
@@ -78,9 +79,12 @@ def call_after_commit(wake: Callable[[], None]) -> Callable[[], None]:
 
 @asynccontextmanager
 async def snapshot(*, consistent: bool = False) -> AsyncIterator[Snapshot]:
-    """A connection for reading; ``consistent`` reads all of one instant (REPEATABLE READ)."""
+    """A connection for reading; ``consistent`` reads all of one instant (REPEATABLE READ).
+
+    Raises Overloaded when no connection becomes free in time, as ``unit_of_work`` does.
+    """
     isolation = "repeatable_read" if consistent else None
-    async with database.session(
+    async with _session(
         transaction=consistent, isolation=isolation, readonly=consistent
     ) as connection:
         yield Snapshot(connection)
@@ -89,9 +93,18 @@ async def snapshot(*, consistent: bool = False) -> AsyncIterator[Snapshot]:
 @asynccontextmanager
 async def unit_of_work() -> AsyncIterator[UnitOfWork]:
     """One transaction; commits when the block ends well, else nothing happened."""
-    async with database.session(transaction=True) as connection:
+    async with _session(transaction=True) as connection:
         now: Any = await connection.fetchval("select ledger.now()")
         work = UnitOfWork(connection, now)
         yield work
         await work._flush()
     work._committed()
+
+
+@asynccontextmanager
+async def _session(**how: Any) -> AsyncIterator[asyncpg.Connection]:
+    try:
+        async with database.session(**how) as connection:
+            yield connection
+    except database.Busy:
+        raise Overloaded from None

@@ -20,8 +20,9 @@ declare
   proof_needed constant smallint := 9; over_allowance constant smallint := 10; refund_excess constant smallint := 11;
   party constant smallint := 12; payee_closed constant smallint := 13; expired constant smallint := 14;
   outside_policy constant smallint := 15;
+  amount_max constant bigint := 1000000000000000;     -- of one leg: sums of a batch stay far from the end of bigint
   n int := cardinality(p_actor);
-  city record; ts timestamptz; today date;
+  city record; rule record; ts timestamptz; today date;
   ids bigint[]; a_owner bigint[]; a_role smallint[]; a_currency text[]; a_status smallint[]; a_overdraw boolean[];
   a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_seq0 bigint[]; a_at timestamptz; a_day date[];
   a_out bigint[]; a_free int[]; a_day_max bigint[]; a_free_max bigint[]; a_free_count_max int[];
@@ -37,14 +38,26 @@ declare
   new_i int[] := '{}'; subject_of uuid[]; opened int[] := '{}';
   lo int; hi int := 0; a int; b int; m bigint; op smallint; effect text; oc smallint; made uuid; pay int;
   nn int := 0; k int := 0; np int := 0; payer int; payee int; total bigint; free boolean; moves boolean; f int;
-  setting jsonb; asked ledger.refund; signer bigint; used uuid[] := '{}';
+  setting jsonb; asked ledger.refund; signer bigint; used uuid[] := '{}'; proof_of uuid[] := '{}';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'posting needs READ COMMITTED' using errcode = 'WL005';
   end if;
-  if n is null or n = 0 or n > 256 or cardinality(p_leg_account) > 2048 or cardinality(p_leg_end) <> n
-     or p_leg_end[n] <> cardinality(p_leg_account) or cardinality(p_leg_amount) <> cardinality(p_leg_account) then
+  if n is null or n = 0 or n > 256 or cardinality(p_leg_account) > 2048
+     or (cardinality(p_leg_end), p_leg_end[n], cardinality(p_leg_amount))
+        is distinct from (n, cardinality(p_leg_account), cardinality(p_leg_account)) then
     raise exception 'a batch has 1 to 256 instructions and at most 2048 legs' using errcode = 'WL006';
+  end if;
+  -- Below, arrays are read by unnest and by subscript: of '[0:1]={7,9}' these see different elements.
+  if 1 <> any (array[
+       array_ndims(p_actor), array_lower(p_actor, 1), array_ndims(p_operation), array_lower(p_operation, 1),
+       array_ndims(p_key), array_lower(p_key, 1), array_ndims(p_hash), array_lower(p_hash, 1),
+       array_ndims(p_subject), array_lower(p_subject, 1), array_ndims(p_related), array_lower(p_related, 1),
+       array_ndims(p_proof), array_lower(p_proof, 1), array_ndims(p_memo), array_lower(p_memo, 1),
+       array_ndims(p_detail), array_lower(p_detail, 1), array_ndims(p_leg_end), array_lower(p_leg_end, 1),
+       array_ndims(p_leg_account), array_lower(p_leg_account, 1), array_ndims(p_leg_amount), array_lower(p_leg_amount, 1)])
+  then
+    raise exception 'arrays are plain: one dimension, counted from 1' using errcode = 'WL006';
   end if;
 
   -- 1. Lock all accounts in one statement, in id order: two batches may wait for each other, never in a circle.
@@ -61,15 +74,14 @@ begin
   select c.zone, c.free_max_minor_cap, c.free_daily_count_cap, c.payment_open_seconds into city from ledger.city c;
   ts := greatest(ledger.now(), a_at);               -- an account's time never runs against its sequence
   today := (ts at time zone city.zone)::date;
-  select array_agg(o.effect order by g), array_agg(o.login is null or pg_has_role(session_user, o.login, 'MEMBER') order by g),
-         array_agg(o.actor_is order by g),
-         array_agg((select bit_or(1 << r) from unnest(o.debit_roles) r) order by g),
-         array_agg((select bit_or(1 << r) from unnest(o.credit_roles) r) order by g),
-         array_agg((select bit_or(1 << r) from unnest(o.from_states) r) order by g),
-         array_agg(o.to_state order by g), array_agg(o.needs_proof order by g),
-         array_agg(o.counts_limit order by g), array_agg(o.ignores_freeze order by g)
-    into o_effect, o_login, o_actor, o_debit, o_credit, o_from, o_to, o_proof, o_limit, o_frozen
-    from generate_series(1, 99) g left join ledger.operation o on o.id = g;
+  for rule in select * from ledger.operation o where o.id = any(p_operation) loop
+    op := rule.id; o_effect[op] := rule.effect; o_actor[op] := rule.actor_is; o_to[op] := rule.to_state;
+    o_login[op] := rule.login is null or pg_has_role(session_user, rule.login, 'MEMBER');
+    o_debit[op] := (select bit_or(1 << r) from unnest(rule.debit_roles) r);
+    o_credit[op] := (select bit_or(1 << r) from unnest(rule.credit_roles) r);
+    o_from[op] := (select bit_or(1 << r) from unnest(rule.from_states) r);
+    o_proof[op] := rule.needs_proof; o_limit[op] := rule.counts_limit; o_frozen[op] := rule.ignores_freeze;
+  end loop;
   select array_agg(u.fst order by u.i), array_agg(y.id order by u.i), array_agg(y.outcome order by u.i),
          array_agg(y.input_hash = u.h order by u.i), array_agg(y.at order by u.i)
     into first_i, old_id, old_outcome, old_same, old_at
@@ -96,13 +108,19 @@ begin
   replayed := array_fill(false, array[n]); at := array_fill(ts, array[n]); state := array_fill(null::smallint, array[n]);
   subject_of := p_subject;
   for i in 1..n loop
-    lo := hi + 1; hi := p_leg_end[i];
+    lo := hi + 1; hi := greatest(hi, p_leg_end[i]);   -- no leg belongs to two instructions
     if old_id[i] is not null then
       replayed[i] := true; entry[i] := old_id[i]; at[i] := old_at[i];
       outcome[i] := case when old_same[i] then old_outcome[i] else key_reused end;
       continue;
     end if;
     f := first_i[i];
+    while f < i and outcome[f] in (not_found, not_permitted) loop   -- was not kept, so it burned no key: who is next?
+      f := f + 1;
+      while f < i and (p_actor[f], p_operation[f], p_key[f]) is distinct from (p_actor[i], p_operation[i], p_key[i]) loop
+        f := f + 1;
+      end loop;
+    end loop;
     if f < i then                                     -- the same key twice in one batch
       replayed[i] := true; entry[i] := entry[f]; state[i] := state[f];
       outcome[i] := case when p_hash[f] = p_hash[i] then outcome[f] else key_reused end;
@@ -111,7 +129,11 @@ begin
     op := p_operation[i]; effect := o_effect[op]; oc := posted; pay := pay_i[i]; moves := true; free := false; payer := null; payee := null;
     <<decide>>
     begin
-      if effect is null or not o_login[op] or lo > hi then oc := not_permitted; exit decide; end if;
+      if effect is null or not o_login[op] or lo > hi or p_actor[i] is null or p_key[i] is null or p_hash[i] is null
+         or length(p_key[i]) not between 1 and 128
+         or (p_detail[i] is not null and not pg_input_is_valid(p_detail[i], 'jsonb')) then
+        oc := not_permitted; exit decide;             -- here, because an error would undo the whole batch
+      end if;
       if (o_actor[op] = 'SYSTEM') <> (p_actor[i] = 0) and not (effect = 'APPROVE_REFUND' and p_actor[i] = 0) and not (o_actor[op] = 'STAFF' and p_actor[i] = 0 and effect = 'FREEZE') then
         oc := not_permitted; exit decide;
       end if;
@@ -119,7 +141,9 @@ begin
       for j in lo..hi loop
         a := leg_i[j]; m := p_leg_amount[j];
         if a is null then oc := not_found; exit decide; end if;
-        if a <= b or m is null then oc := not_permitted; exit decide; end if;       -- sorted, each account once
+        if a <= b or m is null or m > amount_max or m < -amount_max or (m = 0 and effect = 'NONE') then
+          oc := not_permitted; exit decide;           -- sorted, each account once
+        end if;
         b := a; total := total + m;
         if m < 0 then payer := a; elsif m > 0 then payee := a; elsif payer is null then payer := a; end if;
         if (1 << a_role[a]) & (case when m < 0 then o_debit[op] when m > 0 then o_credit[op] else o_debit[op] | o_credit[op] end) = 0 then
@@ -150,6 +174,9 @@ begin
         elsif hi > lo or p_leg_amount[lo] <> 0 or ids[payer] <> pay_payer[pay] then oc := not_permitted; exit decide;
         end if;
         if o_from[op] & (1 << pay_state[pay]) = 0 then oc := wrong_state; exit decide; end if;
+        if effect = 'CLOSE' and o_actor[op] = 'SYSTEM' and pay_expires[pay] > ts then
+          oc := not_permitted; exit decide;           -- nobody expires a payment before its time; the key stays free
+        end if;
         if effect in ('APPROVE_REFUND', 'REJECT_REFUND') then
           select * into asked from ledger.refund r where r.id = p_related[i] and r.payment_id = p_subject[i];
           if not found then oc := not_found; exit decide; end if;
@@ -157,7 +184,9 @@ begin
           signer := p_actor[i];
           if p_actor[i] = 0 then                      -- the city approves in the name of who signed the policy
             select q.signed_by into signer from ledger.refund_policy q
-              where q.id = (p_detail[i]::jsonb ->> 'policy_id')::bigint and q.ended_at is null and asked.amount <= q.amount_max_minor
+              where q.id = case when pg_input_is_valid(p_detail[i]::jsonb ->> 'policy_id', 'bigint')
+                                then (p_detail[i]::jsonb ->> 'policy_id')::bigint end
+                and q.ended_at is null and asked.amount <= q.amount_max_minor
                 and exists (select from ledger.payment w where w.id = asked.payment_id
                             and ts - w.step_times[1] <= make_interval(secs => q.payment_age_max_seconds))
                 and (select count(*) from ledger.refund w where w.payer_id = asked.payer_id
@@ -167,20 +196,23 @@ begin
           if signer in (asked.requester_id, asked.payer_owner_id, asked.payee_owner_id) then oc := party; exit decide; end if;
           if effect = 'APPROVE_REFUND' and m <> asked.amount then oc := not_permitted; exit decide; end if;
         elsif effect = 'REQUEST_REFUND' then
-          m := (p_detail[i]::jsonb ->> 'amount')::bigint;
+          m := case when pg_input_is_valid(p_detail[i]::jsonb ->> 'amount', 'bigint') then (p_detail[i]::jsonb ->> 'amount')::bigint end;
           if m is null or m <= 0 or m > pay_captured[pay] - pay_reserved[pay] - pay_refunded[pay] then
             oc := refund_excess; exit decide;
           end if;
         end if;
       elsif effect in ('FREEZE', 'UNFREEZE') then
         if hi > lo or p_leg_amount[lo] <> 0 then oc := not_permitted; exit decide; end if;
-        if (effect = 'FREEZE') <> (a_status[payer] = 1) then oc := wrong_state; exit decide; end if;
+        if (effect = 'FREEZE' and a_status[payer] <> 1) or (effect = 'UNFREEZE' and a_status[payer] not in (2, 3)) then
+          oc := wrong_state; exit decide;             -- what is closed stays closed
+        end if;
         if effect = 'UNFREEZE' and a_owner[payer] = p_actor[i] then oc := party; exit decide; end if;
       elsif effect = 'SET_ALLOWANCE' then
         setting := p_detail[i]::jsonb;
         if hi > lo or p_leg_amount[lo] <> 0 or not coalesce(
-             (setting ->> 'amount_max')::bigint between 0 and city.free_max_minor_cap
-             and (setting ->> 'daily_count_max')::int between 0 and city.free_daily_count_cap, false) then
+             case when pg_input_is_valid(setting ->> 'amount_max', 'bigint') and pg_input_is_valid(setting ->> 'daily_count_max', 'int')
+                  then (setting ->> 'amount_max')::bigint between 0 and city.free_max_minor_cap
+                   and (setting ->> 'daily_count_max')::int between 0 and city.free_daily_count_cap end, false) then
           oc := not_permitted; exit decide;
         end if;
       end if;
@@ -200,6 +232,7 @@ begin
            or exists (select from ledger.instruction z where z.actor_id = p_actor[i] and z.proof_id = p_proof[i]) then
           oc := proof_needed; exit decide;
         end if;
+        used := used || p_proof[i]; proof_of[i] := p_proof[i];   -- only a proof that proved something is used up
       elsif p_proof[i] is not null then oc := not_permitted; exit decide;
       end if;
       if effect = 'CREATE_PAYMENT' then
@@ -220,7 +253,6 @@ begin
     outcome[i] := oc;
     if oc in (not_found, key_reused, not_permitted) then continue; end if;
     made := uuidv7(); entry[i] := made; nn := nn + 1; new_i[nn] := i;
-    if p_proof[i] is not null then used := used || p_proof[i]; end if;
     if oc <> posted then continue; end if;
 
     -- what changes beside the balances
@@ -270,7 +302,7 @@ begin
   -- 4. Write in sets.
   if nn > 0 then
     insert into ledger.instruction(actor_id, operation, key, id, input_hash, outcome, subject_id, proof_id, at, memo, detail)
-      select p_actor[g], p_operation[g], p_key[g], entry[g], p_hash[g], outcome[g], subject_of[g], p_proof[g], ts, p_memo[g],
+      select p_actor[g], p_operation[g], p_key[g], entry[g], p_hash[g], outcome[g], subject_of[g], proof_of[g], ts, p_memo[g],
              p_detail[g]::jsonb
         from unnest(new_i) as g;
   end if;

@@ -1,0 +1,107 @@
+"""The composition root: hands transport the schema, the callers, the callbacks. No rule lives here.
+
+``uvicorn asgi:app`` with uvloop and httptools; see docs/operations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import schema
+from infra import database, hashing, hints, logging, migrate
+from infra.settings import get_settings
+from resolvers import sessions, topups
+from schema.context import Context, language
+from transport import console
+from transport.app import GRAPHQL_PATH, build
+from transport.arrival import Arrival
+from workers.process import Process, open_process
+
+settings = get_settings()
+logging.configure(level=settings.log_level, development=settings.development)
+_process: Process | None = None
+
+
+async def context(arrival: Arrival) -> Context:
+    """The caller of a request or socket, by one read."""
+    viewer, state = await sessions.caller(arrival.authorization)
+    return Context(
+        viewer=viewer,
+        session=state,
+        language=language(arrival.headers.get("accept-language", "")),
+        request_id=arrival.request_id,
+        address=arrival.address,
+        may_introspect=settings.development or viewer.staff,
+    )
+
+
+async def still_valid(known: Context) -> bool:
+    """Whether a socket may stay open; if so, it goes on as its caller is now."""
+    viewer = await sessions.current(known.viewer)
+    if viewer is None:
+        return False
+    known.viewer = viewer
+    return True
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[None]:
+    """Open what this process needs; at the end drain the lanes before the pool goes."""
+    global _process
+    async with AsyncExitStack() as stack:
+        await hashing.open_hasher()
+        stack.push_async_callback(hashing.close_hasher)
+        url = settings.database_url.get_secret_value()
+        _process = await stack.enter_async_context(open_process(settings, url, listen=True))
+        hints.current().on("session:", _recheck)
+        hints.current().on("user:", _recheck_user)
+        yield
+
+
+def _recheck(topic: str) -> None:
+    """A session ended somewhere: its sockets here need not wait for their sweep."""
+    session_id = topic.removeprefix("session:")
+    app.endpoint.recheck(lambda known: str(known.viewer.session_id) == session_id)
+
+
+def _recheck_user(topic: str) -> None:
+    """Somebody's status or role may have changed."""
+    user_id = topic.removeprefix("user:")
+    app.endpoint.recheck(lambda known: str(known.viewer.user_id) == user_id)
+
+
+async def _database_ready() -> None:
+    async with database.session(transaction=False) as connection:
+        await connection.fetchval("select 1")
+
+
+async def _migrations_ready() -> bool:
+    async with database.session(transaction=False) as connection:
+        return not await migrate.pending(connection)
+
+
+async def _valkey_ready() -> None:
+    assert _process is not None
+    await _process.redis.ping()
+
+
+app = build(
+    schema=schema.schema,
+    context_factory=context,
+    callbacks={"bank": topups.bank_called},
+    readiness={
+        "database": _database_ready,
+        "migrations": _migrations_ready,
+        "valkey": _valkey_ready,
+    },
+    lifespan=lifespan,
+    still_valid=still_valid,
+    extra_routes=console.routes(
+        graphql_path=GRAPHQL_PATH,
+        prepared=console.load_operations(Path(__file__).parent / "console" / "operations"),
+        environment=settings.environment,
+    ),
+)

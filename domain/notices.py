@@ -1,0 +1,176 @@
+"""Notices: what kinds there are, and their texts in Chinese and English, made when read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from domain.ledger import Operation
+
+
+class NoticeKind(StrEnum):
+    """What a user is told about; TEXTS has the words of each."""
+
+    REGISTRATION_APPROVED = "REGISTRATION_APPROVED"
+    REGISTRATION_REFERRED = "REGISTRATION_REFERRED"
+    REGISTRATION_REJECTED = "REGISTRATION_REJECTED"
+    PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
+    PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
+    TRANSFER_SENT = "TRANSFER_SENT"
+    TRANSFER_RECEIVED = "TRANSFER_RECEIVED"
+    TOP_UP_SUCCEEDED = "TOP_UP_SUCCEEDED"
+    TOP_UP_FAILED = "TOP_UP_FAILED"
+    REFUND_REQUESTED = "REFUND_REQUESTED"
+    REFUND_APPROVED = "REFUND_APPROVED"
+    REFUND_REJECTED = "REFUND_REJECTED"
+    REFUND_CREDITED = "REFUND_CREDITED"
+    REFUND_DEBITED = "REFUND_DEBITED"
+    WALLET_FROZEN = "WALLET_FROZEN"
+    WALLET_UNFROZEN = "WALLET_UNFROZEN"
+
+
+_DEBIT, _EVENT, _CREDIT = -1, 0, 1
+OF_POSTINGS: dict[tuple[Operation, int], NoticeKind] = {
+    (Operation.CREATE_PAYMENT, _DEBIT): NoticeKind.PAYMENT_SUCCEEDED,
+    (Operation.CREATE_PAYMENT, _CREDIT): NoticeKind.PAYMENT_RECEIVED,
+    (Operation.CONFIRM_PAYMENT, _DEBIT): NoticeKind.PAYMENT_SUCCEEDED,
+    (Operation.CONFIRM_PAYMENT, _CREDIT): NoticeKind.PAYMENT_RECEIVED,
+    (Operation.TRANSFER, _DEBIT): NoticeKind.TRANSFER_SENT,
+    (Operation.TRANSFER, _CREDIT): NoticeKind.TRANSFER_RECEIVED,
+    (Operation.TOP_UP, _CREDIT): NoticeKind.TOP_UP_SUCCEEDED,
+    (Operation.REQUEST_REFUND, _EVENT): NoticeKind.REFUND_REQUESTED,
+    (Operation.REJECT_REFUND, _EVENT): NoticeKind.REFUND_REJECTED,
+    (Operation.APPROVE_REFUND, _DEBIT): NoticeKind.REFUND_DEBITED,
+    (Operation.APPROVE_REFUND, _CREDIT): NoticeKind.REFUND_CREDITED,
+}
+"""What the owner of an account is told about a posting of this operation and sign."""
+
+
+def of_posting(operation: int, amount_minor: int) -> NoticeKind | None:
+    """The notice that a posting brings its account's owner, or None."""
+    sign = (amount_minor > 0) - (amount_minor < 0)
+    return OF_POSTINGS.get((Operation(operation), sign))
+
+
+# Chinese title and text, English title and text. {amount} is printed money, {name} the other party
+# as far as it may be shown, {reason} a whole sentence or nothing.
+TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
+    NoticeKind.REGISTRATION_APPROVED: (
+        "注册成功",
+        "您的注册申请已通过，钱包可以使用了。",
+        "Registration approved",
+        "Your registration has been approved. Your wallet is ready.",
+    ),
+    NoticeKind.REGISTRATION_REFERRED: (
+        "注册审核中",
+        "您的注册申请正在人工审核。{reason}",
+        "Registration under review",
+        "Your registration is being reviewed by our staff.{reason}",
+    ),
+    NoticeKind.REGISTRATION_REJECTED: (
+        "注册未通过",
+        "您的注册申请未通过审核。{reason}",
+        "Registration not approved",
+        "Your registration has not been approved.{reason}",
+    ),
+    NoticeKind.PAYMENT_SUCCEEDED: (
+        "付款成功",
+        "您已向{name}付款{amount}。",
+        "Payment successful",
+        "You paid {amount} to {name}.",
+    ),
+    NoticeKind.PAYMENT_RECEIVED: (
+        "收款到账",
+        "收到{name}付款{amount}。",
+        "Payment received",
+        "You received a payment of {amount} from {name}.",
+    ),
+    NoticeKind.TRANSFER_SENT: (
+        "转账成功",
+        "您已向{name}转账{amount}。",
+        "Transfer sent",
+        "You sent {amount} to {name}.",
+    ),
+    NoticeKind.TRANSFER_RECEIVED: (
+        "转账到账",
+        "{name}向您转账{amount}。",
+        "Transfer received",
+        "You received {amount} from {name}.",
+    ),
+    NoticeKind.TOP_UP_SUCCEEDED: (
+        "充值成功",
+        "充值{amount}已到账。",
+        "Top-up successful",
+        "Your top-up of {amount} has arrived.",
+    ),
+    NoticeKind.TOP_UP_FAILED: (
+        "充值失败",
+        "充值{amount}未成功，钱包余额没有变化。",
+        "Top-up failed",
+        "Your top-up of {amount} did not go through. Your balance has not changed.",
+    ),
+    NoticeKind.REFUND_REQUESTED: (
+        "退款申请已提交",
+        "您的{amount}退款申请已提交，将在1至3个工作日内审核。",
+        "Refund requested",
+        "Your refund request for {amount} was received. It is reviewed within 1 to 3 working days.",
+    ),
+    NoticeKind.REFUND_APPROVED: (
+        "退款已通过",
+        "您的{amount}退款申请已通过。{reason}",
+        "Refund approved",
+        "Your refund request for {amount} has been approved.{reason}",
+    ),
+    NoticeKind.REFUND_REJECTED: (
+        "退款未通过",
+        "您的{amount}退款申请未通过。{reason}",
+        "Refund not approved",
+        "Your refund request for {amount} has not been approved.{reason}",
+    ),
+    NoticeKind.REFUND_CREDITED: (
+        "退款到账",
+        "{amount}退款已退回您的钱包。",
+        "Refund received",
+        "Your refund of {amount} has been returned to your wallet.",
+    ),
+    NoticeKind.REFUND_DEBITED: (
+        "退款支出",
+        "已向{name}退款{amount}。",
+        "Refund paid out",
+        "{amount} was refunded to {name}.",
+    ),
+    NoticeKind.WALLET_FROZEN: (
+        "钱包已冻结",
+        "为保护您的资金，钱包已被冻结，暂时不能付款或转账。{reason}如有异议，可在应用的"
+        "“安全”页面提交申诉，工作人员会尽快处理。",
+        "Wallet frozen",
+        "To protect your money, your wallet has been frozen: it cannot pay or send money for "
+        "now.{reason} If you disagree, appeal on the “Security” page of the app; our staff will "
+        "look at it soon.",
+    ),
+    NoticeKind.WALLET_UNFROZEN: (
+        "钱包已解冻",
+        "您的钱包已恢复正常使用。{reason}",
+        "Wallet unfrozen",
+        "Your wallet works again.{reason}",
+    ),
+}
+
+
+def render(kind: NoticeKind, facts: Mapping[str, str], language: str) -> tuple[str, str]:
+    """Title and text in a language. ``facts``: ``amount``, ``name``, ``reason``, each if known."""
+    chinese = language.lower().startswith("zh")
+    zh_title, zh_text, en_title, en_text = TEXTS[kind]
+    words = {
+        "amount": facts.get("amount") or ("一笔款项" if chinese else "an amount"),
+        "name": facts.get("name") or ("对方" if chinese else "the other party"),
+        "reason": _reason(facts.get("reason"), chinese=chinese),
+    }
+    return (zh_title, zh_text.format(**words)) if chinese else (en_title, en_text.format(**words))
+
+
+def _reason(reason: str | None, *, chinese: bool) -> str:
+    if not reason:
+        return ""
+    ended = reason if reason[-1] in "。.!！?？" else reason + ("。" if chinese else ".")
+    return f"原因：{ended}" if chinese else f" Reason: {ended}"

@@ -1,0 +1,135 @@
+"""A payment's states, and how the usual way to pay is found from what somebody did before."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+NOTE_LENGTH_MAX = 100
+HABIT_WINDOW = timedelta(days=90)
+TOP_UP_BEFORE_PAYMENT = timedelta(minutes=10)
+HISTORY_MAX = 200
+
+
+class State(IntEnum):
+    """The numbers are those of the ledger's `payment.state`."""
+
+    AWAITING_CONFIRMATION = 1
+    SUCCEEDED = 2
+    CANCELLED = 3
+    EXPIRED = 4
+    REFUND_UNDER_REVIEW = 5
+    REFUNDED = 6
+
+
+class MethodKind(StrEnum):
+    BALANCE = "BALANCE"
+    CARD = "CARD"
+
+
+class Reason(StrEnum):
+    """Why a way to pay stands where it stands."""
+
+    USUAL = "USUAL"
+    COVERS_AMOUNT = "COVERS_AMOUNT"
+    TOPS_UP_FIRST = "TOPS_UP_FIRST"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    WALLET_FROZEN = "WALLET_FROZEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to pay. ``card_id`` is None for the balance.
+
+    ``top_up_minor`` is what has to be topped up from the card first; ``usual_share`` the part (0 to
+    1) of the wallet's recent payments that were made this way.
+    """
+
+    kind: MethodKind
+    card_id: UUID | None
+    usable: bool
+    reason: Reason
+    top_up_minor: int
+    usual_share: float
+    recommended: bool
+
+
+def habits(
+    paid_at: Sequence[datetime], top_ups: Sequence[tuple[datetime, UUID]]
+) -> dict[UUID | None, int]:
+    """How many payments were made each way: from the balance (None), or by a card just before.
+
+    ``top_ups`` are (when credited, card), oldest first.
+    """
+    times = [at for at, _ in top_ups]
+    counts: dict[UUID | None, int] = {}
+    for at in paid_at:
+        newest = bisect_right(times, at) - 1
+        fresh = newest >= 0 and at - times[newest] <= TOP_UP_BEFORE_PAYMENT
+        way = top_ups[newest][1] if fresh else None
+        counts[way] = counts.get(way, 0) + 1
+    return counts
+
+
+def methods(
+    *,
+    amount_minor: int,
+    available_minor: int,
+    frozen: bool,
+    cards: Sequence[UUID],
+    counts: dict[UUID | None, int],
+) -> list[Method]:
+    """The balance and each card, the best first: usable, then used most, then balance before cards.
+
+    Cards keep the order given. The first one is recommended if it is usable.
+    """
+    total = sum(counts.values())
+    ways: list[UUID | None] = [None, *cards]
+    usable = {
+        way: not frozen and (way is not None or available_minor >= amount_minor) for way in ways
+    }
+    ways.sort(key=lambda way: (not usable[way], -counts.get(way, 0)))
+    missing = max(amount_minor - available_minor, 0)
+    return [
+        Method(
+            kind=MethodKind.BALANCE if way is None else MethodKind.CARD,
+            card_id=way,
+            usable=usable[way],
+            reason=_reason(
+                way, usable=usable[way], frozen=frozen, usual=place == 0 and way in counts
+            ),
+            top_up_minor=0 if way is None else missing or amount_minor,
+            usual_share=counts.get(way, 0) / total if total else 0.0,
+            recommended=place == 0 and usable[way],
+        )
+        for place, way in enumerate(ways)
+    ]
+
+
+def _reason(way: UUID | None, *, usable: bool, frozen: bool, usual: bool) -> Reason:
+    if frozen:
+        return Reason.WALLET_FROZEN
+    if not usable:
+        return Reason.INSUFFICIENT_BALANCE
+    if usual:
+        return Reason.USUAL
+    return Reason.COVERS_AMOUNT if way is None else Reason.TOPS_UP_FIRST
+
+
+REASON_TEXTS: dict[Reason, tuple[str, str]] = {
+    Reason.USUAL: ("您最近最常用的付款方式", "The way you have paid most often lately"),
+    Reason.COVERS_AMOUNT: ("余额充足", "Your balance covers the amount"),
+    Reason.TOPS_UP_FIRST: ("先从该卡充值，再付款", "Tops up from this card first, then pays"),
+    Reason.INSUFFICIENT_BALANCE: ("余额不足", "Your balance doesn't cover the amount"),
+    Reason.WALLET_FROZEN: ("钱包已被冻结", "The wallet is frozen"),
+}
+
+
+def reason_text(reason: Reason, language: str) -> str:
+    """The reason in words, Chinese or English."""
+    zh, en = REASON_TEXTS[reason]
+    return zh if language.lower().startswith("zh") else en

@@ -1,0 +1,289 @@
+"""Who may do what about people, and the transactions it takes.
+
+Hashing happens between two transactions, never inside one: the first counts the try, and commits;
+the second writes what a right answer earns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain import refusals
+from domain import registration as rules
+from domain.identity import CodePurpose, Status
+from domain.ledger import Operation
+from infra import hashing, hints
+from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
+from services import people
+from services.identity import codes, logins, pins, registration, sessions
+from services.unit_of_work import Snapshot, UnitOfWork, snapshot, unit_of_work
+
+_PASSWORD_LENGTH_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session, and the caller it belongs to."""
+
+    session: sessions.Issued
+    viewer: Viewer = field(repr=False)
+
+
+@access(ANYONE)
+async def request_verification_code(
+    viewer: Viewer, *, phone: str, purpose: CodePurpose, address: str, language: str
+) -> codes.Requested:
+    """Have a code sent. The answer is the same for phones that we know and that we don't.
+
+    Raises InvalidInput, RateLimited.
+    """
+    e164 = _phone(phone)
+    async with unit_of_work() as work:
+        return await codes.request(
+            work, phone=e164, purpose=purpose, address=address, language=language
+        )
+
+
+@access(ANYONE)
+async def register(
+    viewer: Viewer, *, name: str, phone: str, code: str, password: str, language: str
+) -> SignedIn:
+    """Apply for a wallet, and be signed in to follow the application.
+
+    Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, Overloaded.
+    """
+    e164, kept_name = _phone(phone), rules.clean_name(name)
+    if kept_name is None:
+        raise refusals.InvalidInput(path=("input", "name"))
+    if not rules.is_pin(code):
+        raise refusals.CodeInvalid(path=("input", "code"))
+    if not rules.password_acceptable(password, name=kept_name, phone=e164):
+        raise refusals.PasswordUnacceptable(path=("input", "password"))
+    _ensure_room()
+    code_id = await _proven(e164, CodePurpose.REGISTER, code)
+    try:
+        password_hash = await hashing.hash_password(password)
+    except hashing.HasherBusy:
+        raise refusals.Overloaded from None
+    async with unit_of_work() as work:
+        user_id = await registration.register(
+            work,
+            name=kept_name,
+            phone=e164,
+            code_id=code_id,
+            password_hash=password_hash,
+            language=language,
+        )
+        return await _sign_in(work, user_id)
+
+
+@access(ANYONE)
+async def login(viewer: Viewer, *, phone: str, password: str, address: str) -> SignedIn:
+    """Sign in by phone and password; also while the registration waits, or was rejected.
+
+    Raises InvalidInput, WrongCredentials, AccountNotActive (closed), RateLimited, Overloaded.
+    """
+    e164 = _phone(phone)
+    _ensure_room()
+    async with unit_of_work() as work:
+        attempt = await logins.begin(work, phone=e164, address=address)
+    new_hash = await _right_password(attempt, password, path=None)
+    assert attempt.user_id is not None
+    if attempt.status is Status.CLOSED:
+        raise refusals.AccountNotActive
+    async with unit_of_work() as work:
+        await logins.succeed(work, attempt, new_hash=new_hash)
+        return await _sign_in(work, attempt.user_id)
+
+
+@access(ANYONE)
+async def refresh_session(viewer: Viewer, *, refresh_token: str) -> sessions.Issued:
+    """New tokens for a refresh token, which works once. Raises SessionInvalid."""
+    async with unit_of_work() as work:
+        issued = await sessions.refresh(work, refresh_token)
+    if issued is None:
+        raise refusals.SessionInvalid
+    return issued
+
+
+@access(ANYONE)
+async def logout(viewer: Viewer, *, refresh_token: str) -> None:
+    """End a session, at once and everywhere; whoever has its refresh token may."""
+    async with unit_of_work() as work:
+        await sessions.logout(work, refresh_token)
+
+
+@access(ACTIVE)
+async def set_payment_pin(viewer: Viewer, *, password: str, pin: str, address: str) -> Viewer:
+    """Set or replace the payment PIN; also opens a locked one. The caller as of after it.
+
+    Raises InvalidInput, WrongCredentials, RateLimited, Overloaded.
+    """
+    if not rules.pin_acceptable(pin, phone=people.phone_of(viewer)):
+        raise refusals.InvalidInput(
+            path=("input", "pin"),
+            en="Six digits that are hard to guess: no run, no pattern, no part of your number.",
+            zh="请设置六位不易猜到的数字：不能连号、重复，也不能是手机号的一部分。",
+        )
+    _ensure_room()
+    async with unit_of_work() as work:
+        attempt = await logins.begin_for_user(work, user_id=viewer.user_id, address=address)
+    new_hash = await _right_password(attempt, password, path=("input", "password"))
+    try:
+        pin_hash = await hashing.hash_pin(viewer.user_id, pin)
+    except hashing.HasherBusy:
+        raise refusals.Overloaded from None
+    async with unit_of_work() as work:
+        await logins.succeed(work, attempt, new_hash=new_hash)
+        await pins.keep(work, user_id=viewer.user_id, pin_hash=pin_hash)
+        return await _current(work, _session_id(viewer))
+
+
+@access(ACTIVE)
+async def prove_pin(
+    viewer: Viewer,
+    pin: str,
+    *,
+    operation: Operation,
+    key: str,
+    input_hash: bytes,
+    path: tuple[str, ...] = ("input", "pin"),
+) -> UUID:
+    """A proof for one instruction, by payment PIN; its id. Called with no session open.
+
+    Raises WrongPin, PinLocked, PinNotSet, Overloaded. A malformed PIN spends no try.
+    """
+    if not rules.is_pin(pin):
+        raise refusals.InvalidInput(path=path)
+    async with unit_of_work() as work:
+        spent = await pins.spend_try(work, viewer.user_id)
+    try:
+        right = await hashing.check_pin(viewer.user_id, pin, spent.stored)
+    except hashing.HasherBusy:
+        async with unit_of_work() as work:
+            await pins.withdraw(work, spent)
+        raise refusals.Overloaded from None
+    proof_id = None
+    if right:
+        async with unit_of_work() as work:
+            proof_id = await pins.prove(
+                work, spent, operation=operation, key=key, input_hash=input_hash
+            )
+    if proof_id is None:
+        raise spent.wrong(path)
+    return proof_id
+
+
+@access(SIGNED_IN)
+async def viewer_status_events(viewer: Viewer) -> AsyncIterator[Viewer]:
+    """The caller now, and again whenever the status changes; ends with the session."""
+    topic = f"user:{viewer.user_id}"
+    changed = hints.current().watch(topic)
+    try:
+        told: Status | None = None
+        while True:
+            changed.clear()
+            async with snapshot() as read:
+                current = await sessions.viewer_by_session(read, _session_id(viewer))
+            if current is None:
+                return
+            if current.status is not told:
+                told = current.status
+                yield current
+            await changed.wait()
+    finally:
+        hints.current().unwatch(topic, changed)
+
+
+@access(SIGNED_IN)
+def me(viewer: Viewer) -> Viewer:
+    """The caller."""
+    return viewer
+
+
+@access(SIGNED_IN)
+def display_name(viewer: Viewer) -> str:
+    """The caller's own name, whole."""
+    return people.name_of(viewer)
+
+
+@access(SIGNED_IN)
+def masked_phone(viewer: Viewer) -> str:
+    """The caller's own phone number, masked all the same: screens are looked at by others."""
+    return rules.masked_phone(people.phone_of(viewer))
+
+
+@access(SIGNED_IN)
+def review_reason(viewer: Viewer, *, language: str) -> str | None:
+    """Why the registration was referred or rejected, in a language."""
+    if viewer.status in (Status.REFERRED, Status.REJECTED):
+        return rules.reason_text(viewer.review_reason, language)
+    return None
+
+
+def _phone(text: str) -> str:
+    e164 = rules.phone(text)
+    if e164 is None:
+        raise refusals.InvalidInput(
+            path=("input", "phone"),
+            en="Enter a mobile phone number.",
+            zh="请输入正确的手机号。",
+        )
+    return e164
+
+
+def _session_id(viewer: Viewer) -> UUID:
+    assert viewer.session_id is not None, "a signed-in caller has a session"
+    return viewer.session_id
+
+
+def _ensure_room() -> None:
+    """Refuse before anything is counted; a try that the hasher refuses later is taken back."""
+    try:
+        hashing.ensure_room()
+    except hashing.HasherBusy:
+        raise refusals.Overloaded from None
+
+
+async def _proven(phone: str, purpose: CodePurpose, code: str) -> UUID:
+    """The id of the right code; a wrong one has cost a try when this raises."""
+    async with unit_of_work() as work:
+        tried = await codes.spend_try(work, phone=phone, purpose=purpose, code=code)
+        taken = tried.code_id is not None and await people.exists(work, phone)
+    if tried.code_id is None:
+        raise tried.refusal or refusals.CodeInvalid(path=("input", "code"))
+    if taken:
+        raise refusals.PhoneTaken(path=("input", "phone"))
+    return tried.code_id
+
+
+async def _right_password(
+    attempt: logins.Attempt, password: str, *, path: tuple[str, ...] | None
+) -> str | None:
+    """The hash to store anew, if any, of a right password. Raises WrongCredentials, Overloaded."""
+    if len(password) > _PASSWORD_LENGTH_MAX:
+        raise refusals.WrongCredentials(path=path)
+    try:
+        checked = await hashing.check_password(password, attempt.stored)
+        new_hash = await hashing.hash_password(password) if checked.outdated else None
+    except hashing.HasherBusy:
+        async with unit_of_work() as work:
+            await logins.withdraw(work, attempt)
+        raise refusals.Overloaded from None
+    if not checked.right:
+        raise refusals.WrongCredentials(path=path)
+    return new_hash
+
+
+async def _sign_in(work: UnitOfWork, user_id: int) -> SignedIn:
+    issued = await sessions.issue(work, user_id)
+    return SignedIn(session=issued, viewer=await _current(work, issued.session_id))
+
+
+async def _current(read: Snapshot, session_id: UUID) -> Viewer:
+    viewer = await sessions.viewer_by_session(read, session_id)
+    if viewer is None:
+        raise refusals.NotSignedIn
+    return viewer

@@ -1,0 +1,60 @@
+"""The GraphQL face: every noun's part, joined into the executable schema."""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from schema import errors, fields, scalars
+from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
+from schema.merchants import MerchantQuery
+from schema.nodes import NodeQuery
+from schema.notices import NoticeMutation, NoticeSubscription
+from schema.payments import PaymentMutation, PaymentSubscription
+from schema.refund_desk import RefundStaffMutation
+from schema.refunds import RefundMutation
+from schema.registrations import IdentityStaffMutation, IdentityStaffQuery
+from schema.risk import RiskMutation
+from schema.topups import TopUpMutation
+from schema.transactions import TransactionSubscription
+from schema.transfers import TransferMutation, TransferQuery
+from schema.wallets import WalletMutation
+
+
+@strawberry.type(description="What can be read.")
+class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, NodeQuery):
+    """Roots: ``viewer`` and ``staff``."""
+
+
+@strawberry.type(description="What can be changed. Every result is a success or a named error.")
+class Mutation(
+    IdentityMutation,
+    IdentityStaffMutation,
+    WalletMutation,
+    TopUpMutation,
+    TransferMutation,
+    PaymentMutation,
+    RefundMutation,
+    RefundStaffMutation,
+    RiskMutation,
+    NoticeMutation,
+):
+    """Money-moving inputs have an ``idempotencyKey``."""
+
+
+@strawberry.type(description="What can be followed live, and gone on with after a break.")
+class Subscription(
+    IdentitySubscription, PaymentSubscription, TransactionSubscription, NoticeSubscription
+):
+    """Every event has a cursor for ``after``."""
+
+
+schema = fields.without_null_defaults(
+    strawberry.Schema(
+        Query,
+        Mutation,
+        Subscription,
+        types=list(errors.TYPES.values()),
+        config=StrawberryConfig(scalar_map=scalars.SCALAR_MAP),
+    )
+)

@@ -1,0 +1,18 @@
+"""``python -m schema``: write the schema where clients and reviewers read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schema import schema
+
+SDL = Path(__file__).parent / "schema.graphql"
+
+
+def text() -> str:
+    """The schema definition of this release."""
+    return schema.as_str().rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    SDL.write_text(text(), encoding="utf-8")

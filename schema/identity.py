@@ -1,0 +1,239 @@
+"""People as clients see them: registration, the payment PIN, and the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import strawberry
+
+from domain import identity as domain
+from domain import refusals as no
+from resolvers import identity
+from resolvers.viewer import Viewer as Caller
+from schema import callers, enums, fields, ids, sessions
+from schema.callers import LazyViewer
+from schema.context import Info
+
+enums.described(
+    domain.Role,
+    "UserRole",
+    "What somebody is to the city.",
+    RESIDENT="A resident with a wallet.",
+    MERCHANT="The operator of a shop.",
+    SUPPORT="Staff: customer service.",
+    FINANCE="Staff: the finance desk, which decides refunds.",
+    RISK="Staff: fraud and frozen wallets.",
+    COMPLIANCE="Staff: reviews registrations.",
+    AUDITOR="Staff: reads, decides nothing.",
+    ADMIN="Staff: administers the installation.",
+)
+enums.described(
+    domain.Status,
+    "UserStatus",
+    "Where a registration stands.",
+    PENDING_REVIEW="Applied for; the rules are looking at it.",
+    REFERRED="Waiting for a person to decide.",
+    ACTIVE="Approved: the wallet can be used.",
+    REJECTED="Not approved; `reviewReason` says why.",
+    CLOSED="Closed for good.",
+)
+enums.described(
+    domain.CodePurpose,
+    "VerificationPurpose",
+    "What a verification code is for.",
+    REGISTER="To register with this phone number.",
+)
+
+
+enums.described(
+    domain.Language,
+    "Language",
+    "The languages of texts and notices.",
+    ZH_CN="Simplified Chinese.",
+    EN="English.",
+)
+
+
+@strawberry.type
+class IdentityViewer:
+    """The part of Viewer that says who the caller is."""
+
+    caller: strawberry.Private[Caller]
+
+    @fields.query_field(calls=identity.me, description="A global id of the caller.")
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode("Viewer", identity.me(self.caller).user_id))
+
+    @fields.query_field(calls=identity.display_name, description="The caller's own name.")
+    def display_name(self) -> str:
+        return identity.display_name(self.caller)
+
+    @fields.query_field(
+        calls=identity.masked_phone,
+        description="The caller's phone number, masked: `+86 138****1234`.",
+    )
+    def phone(self) -> str:
+        return identity.masked_phone(self.caller)
+
+    @fields.query_field(calls=identity.me, description="What the caller is to the city.")
+    def role(self) -> domain.Role:
+        role = identity.me(self.caller).role
+        assert role is not None
+        return role
+
+    @fields.query_field(calls=identity.me, description="Where the registration stands.")
+    def status(self) -> domain.Status:
+        status = identity.me(self.caller).status
+        assert status is not None
+        return status
+
+    @fields.query_field(
+        calls=identity.review_reason,
+        description="Why the registration waits for a person, or was rejected.",
+    )
+    def review_reason(self, info: Info) -> str | None:
+        return identity.review_reason(self.caller, language=info.context.language)
+
+    @fields.query_field(calls=identity.me, description="Whether a payment PIN is set.")
+    def has_payment_pin(self) -> bool:
+        return identity.me(self.caller).pin_set
+
+    @fields.query_field(calls=identity.me, description="The language of notices and messages.")
+    def language(self) -> domain.Language:
+        return domain.Language(identity.me(self.caller).language)
+
+
+@strawberry.input(description="Whom to send a verification code.")
+class RequestVerificationCodeInput:
+    """See `resolvers.identity.request_verification_code`."""
+
+    phone: str = strawberry.field(
+        description="A mobile number; without country code a mainland one."
+    )
+    purpose: domain.CodePurpose = strawberry.field(description="What the code is for.")
+
+
+@strawberry.input(description="An application for a wallet.")
+class RegisterInput:
+    """See `resolvers.identity.register`."""
+
+    name: str = strawberry.field(description="The real name.")
+    phone: str = strawberry.field(description="The mobile number that got the code.")
+    code: str = strawberry.field(description="The six digits.")
+    password: str = strawberry.field(description="8 to 128 characters, hard to guess.")
+    language: domain.Language = strawberry.field(
+        default=domain.Language.ZH_CN, description="The language of notices and messages."
+    )
+
+
+@strawberry.input(description="A new payment PIN.")
+class SetPaymentPinInput:
+    """See `resolvers.identity.set_payment_pin`."""
+
+    password: str = strawberry.field(description="The login password, to prove who asks.")
+    pin: str = strawberry.field(description="Six digits that are hard to guess.")
+
+
+@strawberry.type(description="A code is on its way, if the number can receive one.")
+class RequestVerificationCodeSuccess:
+    """The same for every phone."""
+
+    expires_at: datetime = strawberry.field(description="When the code stops working.")
+    resend_after_seconds: int = strawberry.field(description="When another may be asked for.")
+
+
+@strawberry.type(description="The application is in; the session lets its progress be followed.")
+class RegisterSuccess:
+    """A session of a user who is PENDING_REVIEW."""
+
+    session: sessions.SessionTokens = strawberry.field(description="The tokens of the new session.")
+    viewer: LazyViewer = strawberry.field(description="The new user.")
+
+
+@strawberry.type(description="The payment PIN is set.")
+class SetPaymentPinSuccess:
+    """All five tries are free again."""
+
+    viewer: LazyViewer = strawberry.field(description="The caller, who has a PIN now.")
+
+
+@strawberry.type
+class IdentityQuery:
+    """The part of Query about people."""
+
+    @fields.query_field(
+        calls=identity.me, description="All that belongs to the caller. Needs a session."
+    )
+    def viewer(self, info: Info) -> LazyViewer | None:
+        return callers.of(identity.me(info.context.viewer))
+
+
+@strawberry.type
+class IdentityMutation(sessions.SessionMutation):
+    """The part of Mutation about people."""
+
+    @fields.mutation(
+        calls=identity.request_verification_code,
+        description="Send a six-digit code to a phone. One a minute, and a few an hour.",
+    )
+    async def request_verification_code(
+        self, info: Info, input: RequestVerificationCodeInput
+    ) -> RequestVerificationCodeSuccess:
+        requested = await identity.request_verification_code(
+            info.context.viewer,
+            phone=input.phone,
+            purpose=input.purpose,
+            address=info.context.address,
+            language=info.context.language,
+        )
+        return RequestVerificationCodeSuccess(
+            expires_at=requested.expires_at, resend_after_seconds=requested.resend_after_seconds
+        )
+
+    @fields.mutation(
+        calls=identity.register,
+        description="Apply for a wallet. The application is reviewed; follow it by "
+        "`viewerStatusEvents`.",
+        refuses=(no.CodeInvalid, no.CodeExpired, no.PhoneTaken, no.PasswordUnacceptable),
+    )
+    async def register(self, info: Info, input: RegisterInput) -> RegisterSuccess:
+        signed_in = await identity.register(
+            info.context.viewer,
+            name=input.name,
+            phone=input.phone,
+            code=input.code,
+            password=input.password,
+            language=input.language,
+        )
+        return RegisterSuccess(
+            session=sessions.SessionTokens.of(signed_in.session),
+            viewer=callers.of(signed_in.viewer),
+        )
+
+    @fields.mutation(
+        calls=identity.set_payment_pin,
+        description="Set or replace the payment PIN. Also opens a locked one.",
+        refuses=(no.WrongCredentials, no.AccountNotActive),
+    )
+    async def set_payment_pin(self, info: Info, input: SetPaymentPinInput) -> SetPaymentPinSuccess:
+        changed = await identity.set_payment_pin(
+            info.context.viewer,
+            password=input.password,
+            pin=input.pin,
+            address=info.context.address,
+        )
+        return SetPaymentPinSuccess(viewer=callers.of(changed))
+
+
+@strawberry.type
+class IdentitySubscription:
+    """The part of Subscription about people."""
+
+    @fields.subscription(
+        calls=identity.viewer_status_events,
+        description="The viewer now, and again whenever its `status` changes.",
+    )
+    async def viewer_status_events(self, info: Info) -> AsyncIterator[LazyViewer]:
+        async for caller in identity.viewer_status_events(info.context.viewer):
+            yield callers.of(caller)

@@ -1,0 +1,156 @@
+"""Registrations as staff see and decide them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from domain import identity as domain
+from domain import refusals as no
+from domain import registration as rules
+from resolvers import registrations
+from schema import enums, fields, ids, pagination
+from schema.context import Info
+from services.identity import registration
+
+if TYPE_CHECKING:
+    from schema.staff import Staff
+
+enums.described(
+    domain.Decision,
+    "RegistrationDecision",
+    "What a member of staff decides.",
+    APPROVE="The wallet can be used.",
+    REJECT="It can't; the applicant is told the reason.",
+)
+
+
+@strawberry.type(description="An application for a wallet. Reading one is recorded.")
+class Registration:
+    """As `services.identity.registration.Registration`."""
+
+    id: strawberry.ID = strawberry.field(description="Its global id.")
+    display_name: str = strawberry.field(description="The name as the applicant wrote it.")
+    phone: str = strawberry.field(description="The proved phone number, in E.164.")
+    state: domain.Status = strawberry.field(description="Where it stands.")
+    reason: str | None = strawberry.field(description="Why it waits, or was rejected.")
+    requested_at: datetime = strawberry.field(description="When the applicant asked.")
+    version: int = strawberry.field(description="Grows with every change.")
+
+    @classmethod
+    def of(cls, row: registration.Registration, language: str) -> Registration:
+        return cls(
+            id=strawberry.ID(ids.encode("Registration", row.user_id)),
+            display_name=row.name,
+            phone=row.phone,
+            state=row.status,
+            reason=rules.reason_text(row.reason, language),
+            requested_at=row.requested_at,
+            version=row.version,
+        )
+
+
+@strawberry.input(description="A decision about one registration.")
+class ReviewRegistrationInput:
+    """See `resolvers.registrations.review_registration`."""
+
+    registration_id: strawberry.ID = strawberry.field(description="As the queue gave it.")
+    decision: domain.Decision = strawberry.field(description="Approve or reject.")
+    reason: str | None = strawberry.field(
+        default=None, description="What the applicant reads; needed to reject."
+    )
+    expected_version: int | None = strawberry.field(
+        default=None, description="The `version` that was looked at; refused if it changed since."
+    )
+
+
+@strawberry.type(description="Decided; the applicant has been told.")
+class ReviewRegistrationSuccess:
+    """The decision of exactly one member of staff."""
+
+    registration: Registration = strawberry.field(description="As it is now.")
+
+
+@strawberry.type
+class IdentityStaff:
+    """The part of Staff about people."""
+
+    @fields.query_field(
+        calls=registrations.registration_queue,
+        description="The registrations that the rules could not decide, oldest first. Who looked "
+        "is recorded. For SUPPORT, COMPLIANCE and ADMIN.",
+    )
+    async def registration_queue(
+        self,
+        info: Info,
+        first: pagination.First = None,
+        last: pagination.Last = None,
+        after: pagination.After = None,
+        before: pagination.Before = None,
+    ) -> pagination.Connection[Registration]:
+        window = pagination.window(
+            "registrationQueue", first=first, last=last, after=after, before=before
+        )
+        rows = await registrations.registration_queue(
+            info.context.viewer,
+            limit=window.limit,
+            after=window.after,
+            before=window.before,
+            backwards=window.backwards,
+        )
+        language = info.context.language
+        return pagination.page(
+            rows,
+            window,
+            key=lambda row: (row.requested_at, row.user_id),
+            node=lambda row: Registration.of(row, language),
+        )
+
+
+LazyStaff = Annotated["Staff", strawberry.lazy("schema.staff")]
+
+
+@strawberry.type
+class IdentityStaffQuery:
+    """The way in to Staff."""
+
+    @fields.query_field(
+        calls=registrations.staff_or_none,
+        description="All that staff see; null for everybody else.",
+    )
+    def staff(self, info: Info) -> LazyStaff | None:
+        if registrations.staff_or_none(info.context.viewer) is None:
+            return None
+        # Late, because schema.staff builds on this module; the module is loaded by then.
+        from schema.staff import Staff  # noqa: PLC0415
+
+        return Staff()
+
+
+@strawberry.type
+class IdentityStaffMutation:
+    """The part of Mutation in which staff decide about people."""
+
+    @fields.mutation(
+        calls=registrations.review_registration,
+        description="Approve or reject a referred registration. Of two at once, one wins.",
+        refuses=(no.NotFound, no.StaleVersion),
+    )
+    async def review_registration(
+        self, info: Info, input: ReviewRegistrationInput
+    ) -> ReviewRegistrationSuccess:
+        key = ids.decode(input.registration_id, "Registration")
+        if key is None or not key.isdecimal():
+            raise no.NotFound(path=("input", "registrationId"))
+        decided = await registrations.review_registration(
+            info.context.viewer,
+            user_id=int(key),
+            decision=input.decision,
+            reason=input.reason,
+            expected_version=input.expected_version,
+        )
+        return ReviewRegistrationSuccess(
+            registration=Registration.of(decided, info.context.language)
+        )

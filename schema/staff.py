@@ -1,0 +1,16 @@
+"""The root of all that staff see; each noun brings its part, with its own rule."""
+
+from __future__ import annotations
+
+import strawberry
+
+from schema import fields
+from schema.refund_desk import RefundStaff
+from schema.registrations import IdentityStaff
+from schema.risk import RiskStaff
+
+
+@fields.root
+@strawberry.type(description="What staff see. Every field has a rule of its own.")
+class Staff(IdentityStaff, RefundStaff, RiskStaff):
+    """Null at its root for everybody else."""

@@ -1,0 +1,1 @@
+"""People: registration and its review, codes, logins, sessions, payment PINs."""

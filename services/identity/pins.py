@@ -1,0 +1,89 @@
+"""Payment PINs: a try is spent and committed before anything is compared; five, then locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from domain import refusals
+from domain.identity import PIN_TRIES, PROOF_LIFE_SECONDS
+from domain.ledger import Operation
+from services.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A spent try: what to compare with, and how many are left if it is wrong."""
+
+    user_id: int
+    stored: str = field(repr=False)
+    attempts_left: int
+
+    def wrong(self, path: tuple[str, ...] | None) -> refusals.Refusal:
+        """What a wrong PIN is answered with."""
+        if self.attempts_left:
+            return refusals.WrongPin(path=path, attempts_left=self.attempts_left)
+        return refusals.PinLocked(path=path)
+
+
+async def keep(work: UnitOfWork, *, user_id: int, pin_hash: str) -> None:
+    """Set or replace a PIN; all tries are free again."""
+    await work.execute(
+        "update users set pin_hash = $2, pin_tries_left = $3, version = version + 1 where id = $1",
+        user_id,
+        pin_hash,
+        PIN_TRIES,
+    )
+    work.announce(f"user:{user_id}")
+
+
+async def spend_try(work: UnitOfWork, user_id: int) -> Try:
+    """Spend one try. Raises PinNotSet, PinLocked."""
+    row = await work.fetchrow(
+        "update users set pin_tries_left = pin_tries_left - 1 where id = $1"
+        " and pin_hash is not null and pin_tries_left > 0 returning pin_hash, pin_tries_left",
+        user_id,
+    )
+    if row is not None:
+        return Try(user_id, row["pin_hash"], row["pin_tries_left"])
+    if await work.fetchval("select pin_hash is not null from users where id = $1", user_id):
+        raise refusals.PinLocked
+    raise refusals.PinNotSet
+
+
+async def withdraw(work: UnitOfWork, spent: Try) -> None:
+    """Nothing was compared (the hasher was busy): the try doesn't count."""
+    await work.execute(
+        "update users set pin_tries_left = least(pin_tries_left + 1, $3)"
+        " where id = $1 and pin_hash = $2",
+        spent.user_id,
+        spent.stored,
+        PIN_TRIES,
+    )
+
+
+async def prove(
+    work: UnitOfWork, spent: Try, *, operation: Operation, key: str, input_hash: bytes
+) -> UUID | None:
+    """The PIN was right: a proof for this operation, key and input, good for two minutes.
+
+    All tries are free again. None if the PIN was replaced in the meantime.
+    """
+    unchanged = await work.fetchval(
+        "update users set pin_tries_left = $3 where id = $1 and pin_hash = $2 returning id",
+        spent.user_id,
+        spent.stored,
+        PIN_TRIES,
+    )
+    if unchanged is None:
+        return None
+    return await work.fetchval(
+        "insert into ledger.proof(actor_id, operation, key, input_hash, method, expires_at)"
+        " values ($1, $2, $3, $4, 'PIN', $5) returning id",
+        spent.user_id,
+        int(operation),
+        key,
+        input_hash,
+        work.now + timedelta(seconds=PROOF_LIFE_SECONDS),
+    )

@@ -1,0 +1,39 @@
+"""What is kept of people for a while only: codes, delays, places, ended sessions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.unit_of_work import UnitOfWork
+
+CODES_KEPT = timedelta(days=2)  # longer than the window in which they are counted
+PLACES_KEPT = timedelta(days=30)
+SESSIONS_KEPT = timedelta(days=90)
+
+
+async def forget(work: UnitOfWork) -> dict[str, int]:
+    """Delete what has served its purpose; how many rows of each table it were.
+
+    Codes hold a phone number, sealed, as long as no gateway took them; delays of strangers' guesses
+    would pile up for ever.
+    """
+    return {
+        "verification_code": await _delete(
+            work, "verification_code where created_at < $1", work.now - CODES_KEPT
+        ),
+        "login_throttle": await _delete(
+            work, "login_throttle where updated_at < $1", work.now - PLACES_KEPT
+        ),
+        "session": await _delete(
+            work,
+            "session where least(refresh_expires_at, revoked_at) < $1",
+            work.now - SESSIONS_KEPT,
+        ),
+    }
+
+
+async def _delete(work: UnitOfWork, rows: str, before: object) -> int:
+    return await work.fetchval(
+        f"with gone as (delete from {rows} returning 1) select count(*) from gone",  # noqa: S608
+        before,
+    )

@@ -1,0 +1,126 @@
+"""The rows of people: made sealed, found by blind index, opened for whoever may see them."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain import refusals
+from domain.identity import Role, Status, Viewer
+from infra import encryption
+from services.unit_of_work import Snapshot, UnitOfWork
+
+_COLUMNS = "id, role, status, phone, name, language"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, opened. ``phone`` in E.164."""
+
+    user_id: int
+    role: Role
+    status: Status
+    language: str
+    phone: str = field(repr=False)
+    name: str = field(repr=False)
+
+
+def phone_index(phone: str) -> str:
+    """What a phone number (E.164) is looked up by."""
+    return encryption.blind_index("phone", phone)
+
+
+def open_phone(user_id: int, sealed: bytes) -> str:
+    return encryption.decrypt("users.phone", user_id, sealed)
+
+
+def open_name(user_id: int, sealed: bytes) -> str:
+    return encryption.decrypt("users.name", user_id, sealed)
+
+
+def phone_of(viewer: Viewer) -> str:
+    """The caller's own phone number (E.164), without another read."""
+    return open_phone(viewer.user_id, viewer.phone_sealed)
+
+
+def name_of(viewer: Viewer) -> str:
+    """The caller's own name, without another read."""
+    return open_name(viewer.user_id, viewer.name_sealed)
+
+
+async def create(
+    work: UnitOfWork,
+    *,
+    role: Role,
+    status: Status,
+    name: str,
+    phone: str,
+    password_hash: str,
+    language: str,
+) -> int:
+    """A new person's id. ``phone`` in E.164, ``name`` cleaned. Raises PhoneTaken."""
+    # Made here, not by the database: the ciphertexts are bound to it.
+    user_id = secrets.randbits(62) or 1
+    made = await work.fetchval(
+        "insert into users(id, role, status, phone, phone_index, name, language, password_hash,"
+        " created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        " on conflict (phone_index) do nothing returning id",
+        user_id,
+        role,
+        status,
+        encryption.encrypt("users.phone", user_id, phone),
+        phone_index(phone),
+        encryption.encrypt("users.name", user_id, name),
+        language,
+        password_hash,
+        work.now,
+    )
+    if made is None:
+        raise refusals.PhoneTaken(path=("input", "phone"))
+    return user_id
+
+
+async def exists(read: Snapshot, phone: str) -> bool:
+    """Whether a phone number (E.164) belongs to somebody."""
+    return await read.fetchval(
+        "select exists (select from users where phone_index = $1)", phone_index(phone)
+    )
+
+
+async def find_by_phone(read: Snapshot, phone: str) -> Person | None:
+    """Whoever has this phone number (E.164), in any state."""
+    row = await read.fetchrow(
+        f"select {_COLUMNS} from users where phone_index = $1",  # noqa: S608 - constants only
+        phone_index(phone),
+    )
+    return _person(row) if row else None
+
+
+async def find(read: Snapshot, user_ids: list[int]) -> dict[int, Person]:
+    """People by id; unknown ids are left out."""
+    rows = await read.fetch(
+        f"select {_COLUMNS} from users where id = any($1::bigint[])",  # noqa: S608 - constants only
+        user_ids,
+    )
+    return {row["id"]: _person(row) for row in rows}
+
+
+async def open_account(work: UnitOfWork, user_id: int, role: Role) -> int:
+    """The id of the wallet's account in the ledger; opened now unless it exists."""
+    return await work.fetchval(
+        "select ledger.open_account_v1($1, $2::smallint, 'CNY')",
+        user_id,
+        2 if role is Role.MERCHANT else 1,
+    )
+
+
+def _person(row: Any) -> Person:
+    return Person(
+        user_id=row["id"],
+        role=Role(row["role"]),
+        status=Status(row["status"]),
+        language=row["language"],
+        phone=open_phone(row["id"], row["phone"]),
+        name=open_name(row["id"], row["name"]),
+    )

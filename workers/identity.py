@@ -1,0 +1,51 @@
+"""Jobs about people. Each may be run again at any time: what was done stays done."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from infra import sms
+from services.identity import codes, registration, retention
+from services.unit_of_work import snapshot, unit_of_work
+
+log = structlog.get_logger()
+
+
+async def review_registration(args: dict[str, Any]) -> None:
+    """Let the rules decide a registration. ``args``: ``user_id``."""
+    async with unit_of_work() as work:
+        await registration.review(work, args["user_id"])
+
+
+async def send_code(args: dict[str, Any]) -> None:
+    """Send a code by SMS and blank it. ``args``: ``code_id``, ``language``.
+
+    Raises SmsUnavailable, to be run again: the gateway sends one reference once.
+    """
+    code_id = UUID(args["code_id"])
+    async with snapshot() as read:
+        message = await codes.to_send(read, code_id, language=args["language"])
+    sent = False
+    if message is not None:
+        try:
+            await sms.current().send(
+                phone=message.phone,
+                template="VERIFICATION_CODE",
+                text=message.text,
+                reference=str(code_id),
+            )
+            sent = True
+        except sms.SmsRefused as refused:
+            log.warning("code_refused_by_gateway", code_id=str(code_id), reason=refused.code)
+    async with unit_of_work() as work:
+        await codes.forget(work, code_id, sent=sent)
+
+
+async def forget_identity() -> None:
+    """Delete codes, delays and sessions that have served their purpose; nightly."""
+    async with unit_of_work() as work:
+        gone = await retention.forget(work)
+    log.info("identity_forgotten", rows=gone)
