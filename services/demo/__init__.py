@@ -1,0 +1,1 @@
+"""The demo city, for development only: ``python -m services.demo`` loads it once."""

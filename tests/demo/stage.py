@@ -1,0 +1,219 @@
+"""Where the story is played: who takes part, what is printed, and what stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.demo import documents
+from tests.demo.client import Client, Ended, Event, Feed, GraphQLError, Live
+
+_POLL_SECONDS = 0.1
+_GREY, _BOLD, _PLAIN = "\033[90m", "\033[1m", "\033[0m"
+
+
+class Unexpected(Exception):
+    """An outcome other than promised."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The addresses of a running stack, and the demo city's logins and QR codes."""
+
+    api_url: str
+    sms_url: str
+    logins: list[dict[str, str]]
+    merchants: list[dict[str, str]]
+
+    def login(self, role: str, number: int = 0) -> dict[str, str]:
+        """The demo city's login number 0, 1, … of a role."""
+        return [login for login in self.logins if login["role"] == role][number]
+
+
+@dataclass
+class Stage:
+    """Prints steps as they happen; ``expect`` stops the story loudly."""
+
+    world: World
+    say: Callable[[str], None]
+    colour: bool = False
+    steps: int = field(default=0, init=False)
+
+    def chapter(self, title: str) -> None:
+        self.say("\n" + self._in(_BOLD, title))
+
+    def step(self, text: str, *, live_ms: float | None = None) -> None:
+        """One more promise kept; ``live_ms`` until the live event had arrived."""
+        self.steps += 1
+        after = "" if live_ms is None else self._in(_GREY, f"  · live after {live_ms:.0f} ms")
+        self.say(f"  {self.steps:>2}  {text}{after}")
+
+    def detail(self, text: str) -> None:
+        self.say(self._in(_GREY, f"      {text}"))
+
+    def expect(self, what: str, came: Any, to_be: Any) -> None:
+        """Raises Unexpected unless what came is what was promised."""
+        if came != to_be:
+            raise Unexpected(f"{what}\n    expected: {to_be}\n    came:     {came}")
+
+    def success(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a mutation that should have worked."""
+        if not result["__typename"].endswith("Success"):
+            raise Unexpected(f"expected a success\n    came:     {result}")
+        return result
+
+    def refusal(self, result: dict[str, Any], code: str) -> str:
+        """The message of a mutation that should have been refused."""
+        self.expect("a refusal", result.get("code", result["__typename"]), code)
+        return result["message"]
+
+    def _in(self, style: str, text: str) -> str:
+        return f"{style}{text}{_PLAIN}" if self.colour else text
+
+
+class Watch:
+    """A feed of numbered events: takes them one by one, and notices a doubled one."""
+
+    def __init__(self, feed: Feed, what: str, *, cursor: str | None = None, seen: int = 0) -> None:
+        self.cursor, self.sequence = cursor, seen
+        self._feed, self._what = feed, what
+
+    async def next(self, *, timeout_seconds: float = 10.0) -> Event:
+        """The next event. Raises Unexpected if none comes, or one that came before."""
+        try:
+            event = await self._feed.next(timeout_seconds=timeout_seconds)
+        except TimeoutError:
+            raise Unexpected(f"{self._what}: nothing came in {timeout_seconds:.0f} s") from None
+        except (Ended, GraphQLError) as over:
+            raise Unexpected(f"{self._what}: {over}") from None
+        if "cursor" not in event.data:
+            raise Unexpected(f"{self._what}: {event.data}")
+        if event.data["sequence"] <= self.sequence:
+            raise Unexpected(f"{self._what}: event {event.data['sequence']} came twice")
+        self.cursor, self.sequence = event.data["cursor"], event.data["sequence"]
+        return event
+
+    async def until(self, wanted: Callable[[Any], bool], *, timeout_seconds: float = 10.0) -> Event:
+        """The first event from here on that is wanted."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            event = await self.next(timeout_seconds=max(deadline - time.monotonic(), 0.01))
+            if wanted(event.data):
+                return event
+
+    def empty(self) -> bool:
+        return self._feed.empty()
+
+
+class Person:
+    """Somebody with the app: a client, a socket, and what arrives on it."""
+
+    transactions: Watch
+    notices: Watch
+    live: Live
+
+    def __init__(self, stage: Stage, *, name: str, phone: str, password: str, pin: str) -> None:
+        self.name, self.phone, self.password, self.pin = name, phone, password, pin
+        self.stage = stage
+        self.client = Client(stage.world.api_url)
+
+    @classmethod
+    def of_city(cls, stage: Stage, login: dict[str, str]) -> Person:
+        """Somebody of the demo city."""
+        return cls(
+            stage,
+            name=login["name"],
+            phone=login["phone"],
+            password=login["password"],
+            pin=login.get("pin", ""),
+        )
+
+    async def sign_in(self) -> None:
+        result = await self.client.mutate(documents.LOGIN, phone=self.phone, password=self.password)
+        self.client.token = self.stage.success(result)["session"]["accessToken"]
+
+    async def follow(self) -> None:
+        """Open the socket and follow what comes into the wallet, and the notices, from now on."""
+        self.live = await Live.open(self.client.socket_url, self.client.headers())
+        self.transactions = await self._watch(documents.TRANSACTION_EVENTS, "transactions")
+        self.notices = await self._watch(documents.NOTICE_EVENTS, "notices")
+
+    async def follow_again(self) -> None:
+        """After a lost connection: both feeds go on behind the last event that was seen."""
+        known = self.transactions, self.notices
+        self.live = await Live.open(self.client.socket_url, self.client.headers())
+        self.transactions = await self._watch(
+            documents.TRANSACTION_EVENTS, "transactions", behind=known[0]
+        )
+        self.notices = await self._watch(documents.NOTICE_EVENTS, "notices", behind=known[1])
+
+    async def _watch(self, document: str, what: str, *, behind: Watch | None = None) -> Watch:
+        label = f"{what} of {self.name}"
+        if behind is None:
+            return Watch(await self.live.subscribe(document), label)
+        feed = await self.live.subscribe(document, after=behind.cursor)
+        return Watch(feed, label, cursor=behind.cursor, seen=behind.sequence)
+
+    async def notice(self, kind: str, *, timeout_seconds: float = 10.0) -> dict[str, Any]:
+        """The next notice of a kind."""
+        event = await self.notices.until(
+            lambda data: data["notice"]["kind"] == kind, timeout_seconds=timeout_seconds
+        )
+        return event.data["notice"]
+
+    async def balance(self) -> str:
+        data = await self.client.run(documents.WALLET)
+        return data["viewer"]["wallet"]["balance"]["amount"]
+
+    async def close(self) -> None:
+        if hasattr(self, "live"):
+            await self.live.close()
+        await self.client.close()
+
+
+def money(amount: str) -> dict[str, str]:
+    """An amount as the schema takes it."""
+    return {"amount": amount, "currencyCode": "CNY"}
+
+
+def key() -> str:
+    """An idempotency key that nobody has used."""
+    return secrets.token_urlsafe(16)
+
+
+def new_phone() -> str:
+    """A mobile number (E.164) that hardly anybody has used."""
+    return f"+86156{secrets.randbelow(10**8):08d}"
+
+
+def card_number(prefix: str) -> str:
+    """A new card number with these first six digits and the right last one (Luhn)."""
+    digits = f"{prefix}{secrets.randbelow(10**9):09d}"
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[::-1][::2])
+    plain = sum(int(digit) for digit in digits[::-1][1::2])
+    return f"{digits}{-(doubled + plain) % 10}"
+
+
+async def code_from_sms(world: World, phone: str) -> tuple[str, str]:
+    """The newest code that the SMS gateway has for a phone, and the whole text."""
+    async with httpx.AsyncClient(base_url=world.sms_url, trust_env=False) as gateway:
+        for _ in range(100):
+            found = await gateway.get("/messages", params={"to": phone, "limit": "1"})
+            for message in found.json()["messages"]:
+                code = re.search(r"\d{6}", message["text"])
+                if code:
+                    return code[0], message["text"]
+            await asyncio.sleep(_POLL_SECONDS)
+    raise Unexpected(f"no SMS arrived for {phone}")
+
+
+def ms_since(started: float, event: Event) -> float:
+    """Milliseconds from a moment (``time.perf_counter``) to an event's arrival."""
+    return (event.at - started) * 1000
