@@ -1,8 +1,9 @@
-"""Real PostgreSQL and Valkey for every test; a database per test, copied from a migrated template."""
+"""Real PostgreSQL and Valkey for every test; a database per test, from a migrated template."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
-from infra import embedded, migrate, settings
+from infra import database as pool
+from infra import embedded, hashing, hints, migrate, settings
+from services.ledger import desk
+
+# Before any test module is imported: `workers` reads its settings when it is.
+os.environ.setdefault("WALLET_ENVIRONMENT", "development")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,7 +57,8 @@ async def _make_template(servers: embedded.Servers) -> None:
 
 
 TEST_CLOCK = """
-create table ledger.clock_offset(only_row boolean primary key default true, value interval not null);
+create table ledger.clock_offset(
+  only_row boolean primary key default true, value interval not null);
 insert into ledger.clock_offset(value) values ('0');
 grant select, update on ledger.clock_offset to public;
 create or replace function ledger.now() returns timestamptz language sql volatile
@@ -105,3 +113,42 @@ async def worker(database: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database.worker_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def hasher(development: None) -> AsyncIterator[None]:
+    """The hasher processes, once for all tests."""
+    await hashing.open_hasher(waiting_max=500)
+    yield
+    await hashing.close_hasher()
+
+
+@pytest.fixture
+async def app(
+    database: Database, servers: embedded.Servers, hasher: None
+) -> AsyncIterator[Database]:
+    """What an API process has open: its pool, its hasher, and hints."""
+    await pool.open_database(database.api_url)
+    redis = Redis.from_url(servers.redis_url)
+    running = hints.Hints(redis)
+    running.start(listen=True)
+    hints.use(running)
+    yield database
+    hints.use(None)
+    await running.stop()
+    await redis.aclose()
+    await pool.close_database()
+
+
+# --- money: the desk of a worker, which may post everything -----------------------------------
+
+
+@pytest.fixture
+async def counter(app: Database) -> AsyncIterator[desk.Desk]:
+    """A desk on the worker's login beside what an API process has open."""
+    opened = desk.Desk(app.worker_url, lanes=1, queue_max=4096, relay=lambda: None)
+    opened.start()
+    desk.use(opened)
+    yield opened
+    desk.use(None)
+    await opened.stop()

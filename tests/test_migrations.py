@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from tortoise import Tortoise
 
 from infra import database as db
 from infra import migrate
@@ -18,8 +19,6 @@ async def test_every_unique_and_index_of_the_models_exists(
     database, superuser: asyncpg.Connection
 ) -> None:
     await db.open_database(database.owner_url, pool_size=2)
-    from tortoise import Tortoise  # read after init: the registry belongs to it
-
     declared = [
         (model._meta.db_table, columns)
         for model in Tortoise.apps["models"].values()

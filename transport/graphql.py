@@ -85,7 +85,7 @@ class GraphQLEndpoint:
         headers: dict[str, str] = {}
         media = _JSON
         try:
-            media = acceptable(came.headers.get("accept", ""))
+            media = acceptable(came.headers.get("accept", "")[:1000])
             request = await self._read(scope, receive, came)
             status, response = await self._answer(request, scope["method"], came, media)
         except Declined as declined:
@@ -100,7 +100,7 @@ class GraphQLEndpoint:
             return _from_query_string(scope["query_string"], came)
         if scope["method"] != "POST":
             raise Declined(405, "METHOD_NOT_ALLOWED", "Only GET and POST.", allow="GET, POST")
-        if not is_json(came.headers.get("content-type", "")):
+        if not is_json(came.headers.get("content-type", "")[:200]):
             raise Declined(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json in UTF-8.")
         if came.headers.get("content-encoding", "identity") != "identity":
             raise Declined(415, "UNSUPPORTED_MEDIA_TYPE", "Send the body uncompressed.")
@@ -141,7 +141,7 @@ def acceptable(accept: str) -> str:
         return _JSON
     best = (0.0, 0)
     chosen = None
-    for position, part in enumerate(accept[:1000].split(",")):
+    for position, part in enumerate(accept.split(",")):
         kind, *parameters = (word.strip().lower() for word in part.split(";"))
         media = {_RESPONSE_JSON: _RESPONSE_JSON, _JSON: _JSON, "*/*": _JSON}.get(kind)
         media = _RESPONSE_JSON if kind == "application/*" else media
@@ -166,7 +166,7 @@ def _quality(parameters: list[str]) -> float:
 @lru_cache(64)
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is JSON in UTF-8."""
-    kind, *parameters = (word.strip().lower() for word in content_type[:200].split(";"))
+    kind, *parameters = (word.strip().lower() for word in content_type.split(";"))
     charsets = [word.split("=", 1)[1].strip('"') for word in parameters if "charset=" in word]
     return kind == _JSON and all(charset in ("utf-8", "utf8") for charset in charsets)
 

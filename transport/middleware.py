@@ -74,7 +74,7 @@ def _write_line(scope: Any, status: int, seconds: float) -> None:
         "request",
         method=scope.get("method", "WEBSOCKET"),
         # Paths of ours hold no data; anything else may, and is not ours to keep.
-        path=path if status not in (404, 0) and len(path) <= 200 else "?",
+        path=path if status not in (404, 1008, 0) and len(path) <= 200 else "?",
         status=status,
         milliseconds=round(seconds * 1000, 2),
     )

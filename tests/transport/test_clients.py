@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from tests import javascript
 from tests.transport import serving
-
-JS = Path(__file__).parents[1] / "js"
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
     """The path of node, with the packages of tests/js installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("NODE OR NPM IS MISSING: no public GraphQL client was tested")
-    if not (JS / "node_modules").is_dir():
-        command = [npm, "ci", "--no-audit", "--no-fund", "--omit=optional"]
-        subprocess.run(command, cwd=JS, check=True, capture_output=True, timeout=300)
-    return node
+    return javascript.node()
 
 
 def run(node: str, script: str, *arguments: str) -> list[dict]:
     done = subprocess.run(
-        [node, script, *arguments], cwd=JS, capture_output=True, text=True, timeout=120
+        [node, script, *arguments], cwd=javascript.JS, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -57,7 +48,7 @@ def test_graphql_ws_does_all_three_and_comes_back_after_a_restart(node):
     with serving.served(serving.build(world), port=port):
         process = subprocess.Popen(
             [node, "graphql_ws.mjs", f"ws://127.0.0.1:{port}/graphql"],
-            cwd=JS,
+            cwd=javascript.JS,
             stdout=subprocess.PIPE,
             text=True,
         )

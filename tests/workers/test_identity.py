@@ -1,0 +1,108 @@
+"""The jobs about people, against the real SMS gateway of the sandbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+import structlog
+
+from domain.identity import Status
+from infra import sms
+from infra.sms import HttpSms
+from tests import people as make
+from tests.infra import sandboxes
+from workers import identity
+
+pytestmark = pytest.mark.usefixtures("app")
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[sandboxes.Server]:
+    with sandboxes.running("sms", tmp_path) as server:
+        async with HttpSms(url=server.url, secret=sandboxes.SECRET) as adapter:
+            sms.use(adapter)
+            yield server
+            sms.use(None)
+
+
+async def job(superuser: asyncpg.Connection, name: str) -> dict[str, Any]:
+    """The arguments of the only outbox row of this job."""
+    [row] = await superuser.fetch("select args from ledger.outbox where job = $1", name)
+    return msgspec.json.decode(row["args"])
+
+
+def messages(server: sandboxes.Server, phone: str) -> list[dict[str, Any]]:
+    return server.ask("GET", f"/messages?to=%2B{phone[1:]}").json()["messages"]
+
+
+async def test_a_code_is_sent_once_and_then_blank(
+    superuser: asyncpg.Connection, gateway: sandboxes.Server
+) -> None:
+    phone = make.phone()
+    await make.ask_code(phone)
+    code, args = await make.code_of(superuser, phone), await job(superuser, "send_code")
+    with structlog.testing.capture_logs() as logs:
+        await identity.send_code(args)
+        await identity.send_code(args)
+
+    [message] = messages(gateway, phone)
+    assert re.findall(r"\d{6}", message["text"]) == [code]
+    row = await superuser.fetchrow("select * from verification_code")
+    assert row is not None
+    assert row["code"] == b""
+    assert row["sent_at"] is not None
+    assert code not in repr(logs)
+    assert code not in str(args)
+
+
+async def test_a_gateway_that_does_not_answer_has_the_job_run_again(
+    superuser: asyncpg.Connection, tmp_path: Path
+) -> None:
+    phone = make.phone()
+    await make.ask_code(phone)
+    args = await job(superuser, "send_code")
+    with sandboxes.running("sms", tmp_path) as server:
+        address = server.url
+    async with HttpSms(url=address, secret=sandboxes.SECRET) as adapter:
+        sms.use(adapter)
+        with pytest.raises(sms.SmsUnavailable) as caught:
+            await identity.send_code(args)
+    assert phone not in repr(caught.value)
+    assert await make.code_of(superuser, phone), "still there for the next run"
+
+    with sandboxes.running("sms", tmp_path) as server:
+        async with HttpSms(url=server.url, secret=sandboxes.SECRET) as adapter:
+            sms.use(adapter)
+            await identity.send_code(args)
+        assert len(messages(server, phone)) == 1
+    sms.use(None)
+
+
+async def test_a_code_that_is_too_old_is_blanked_and_not_sent(
+    superuser: asyncpg.Connection, gateway: sandboxes.Server
+) -> None:
+    phone = make.phone()
+    await make.ask_code(phone)
+    await make.pass_time(superuser, 301)
+    await identity.send_code(await job(superuser, "send_code"))
+
+    assert messages(gateway, phone) == []
+    row = await superuser.fetchrow("select * from verification_code")
+    assert row is not None
+    assert (row["code"], row["sent_at"]) == (b"", None)
+
+
+async def test_a_review_run_twice_decides_once(superuser: asyncpg.Connection) -> None:
+    signed_in = await make.registered(superuser, make.phone())
+    args = await job(superuser, "review_registration")
+    await identity.review_registration(args)
+    await identity.review_registration(args)
+
+    assert (await make.again(signed_in.viewer)).status is Status.ACTIVE
+    assert await superuser.fetchval("select count(*) from notice") == 1
