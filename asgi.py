@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import schema
+from domain.refusals import Overloaded
 from infra import database, hashing, hints, logging, migrate
 from infra.settings import get_settings
 from resolvers import sessions, topups
@@ -18,6 +19,7 @@ from schema.context import Context, language
 from transport import console
 from transport.app import GRAPHQL_PATH, build
 from transport.arrival import Arrival
+from transport.failures import Unavailable
 from workers.process import Process, open_process
 
 settings = get_settings()
@@ -27,11 +29,15 @@ _process: Process | None = None
 
 async def context(arrival: Arrival) -> Context:
     """The caller of a request or socket, by one read."""
-    viewer, state = await sessions.caller(arrival.authorization)
+    spoken = language(arrival.headers.get("accept-language", ""))
+    try:
+        viewer, state = await sessions.caller(arrival.authorization)
+    except Overloaded as busy:
+        raise Unavailable(busy.message(spoken)) from None
     return Context(
         viewer=viewer,
         session=state,
-        language=language(arrival.headers.get("accept-language", "")),
+        language=spoken,
         request_id=arrival.request_id,
         address=arrival.address,
         may_introspect=settings.development or viewer.staff,

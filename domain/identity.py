@@ -64,7 +64,7 @@ class Viewer:
 
     ``account_id`` is the wallet's account in the ledger, ``account_status`` its status there
     (1 open, 2 debits blocked, 3 frozen, 4 closed); both None before approval and for staff.
-    The sealed phone and name open with `services.people`.
+    ``review_reason`` is a rule's code. What is sealed opens with `services.people`.
     """
 
     user_id: int = 0
@@ -77,6 +77,7 @@ class Viewer:
     pin_set: bool = False
     version: int = 0
     review_reason: str | None = None
+    review_text_sealed: bytes | None = field(default=None, repr=False)
     phone_sealed: bytes = field(default=b"", repr=False)
     name_sealed: bytes = field(default=b"", repr=False)
 

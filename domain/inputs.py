@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 from domain.refusals import InvalidInput
@@ -19,6 +20,11 @@ def check_key(key: str) -> str:
             zh="请求编号须为1至128个可见字符。",
         )
     return key
+
+
+def derived_key(key: str, step: str) -> str:
+    """The key of a further step of the call with this key; no longer than a key may be."""
+    return f"{step}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def check_amount(amount_minor: int, *path: str) -> int:

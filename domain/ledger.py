@@ -163,7 +163,7 @@ def instruct(
 
 def hash_input(parts: Iterable[object], legs: Iterable[Leg]) -> bytes:
     """16 bytes that differ whenever the input differs."""
-    text = repr((tuple(map(str, parts)), [(leg.account_id, leg.amount_minor) for leg in legs]))
+    text = repr((tuple(parts), [(leg.account_id, leg.amount_minor) for leg in legs]))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

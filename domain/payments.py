@@ -58,21 +58,44 @@ class Method:
     recommended: bool
 
 
-def habits(
-    paid_at: Sequence[datetime], top_ups: Sequence[tuple[datetime, UUID]]
-) -> dict[UUID | None, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """A payment that left the wallet, and the balance just before it."""
+
+    at: datetime
+    amount_minor: int
+    balance_before_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopUp:
+    """Money that arrived from a card; ``at`` is when it was credited."""
+
+    at: datetime
+    card_id: UUID
+    amount_minor: int
+
+
+def habits(paid: Sequence[Paid], top_ups: Sequence[TopUp]) -> dict[UUID | None, int]:
     """How many payments were made each way: from the balance (None), or by a card just before.
 
-    ``top_ups`` are (when credited, card), oldest first.
+    A payment is the card's if it could not have been made without the card's top-up. ``top_ups``
+    come oldest first.
     """
-    times = [at for at, _ in top_ups]
+    times = [one.at for one in top_ups]
     counts: dict[UUID | None, int] = {}
-    for at in paid_at:
-        newest = bisect_right(times, at) - 1
-        fresh = newest >= 0 and at - times[newest] <= TOP_UP_BEFORE_PAYMENT
-        way = top_ups[newest][1] if fresh else None
+    for payment in paid:
+        place = bisect_right(times, payment.at) - 1
+        newest = top_ups[place] if place >= 0 else None
+        way = newest.card_id if newest is not None and _needed(newest, payment) else None
         counts[way] = counts.get(way, 0) + 1
     return counts
+
+
+def _needed(top_up: TopUp, payment: Paid) -> bool:
+    without_minor = payment.balance_before_minor - top_up.amount_minor
+    just_before = payment.at - top_up.at <= TOP_UP_BEFORE_PAYMENT
+    return just_before and without_minor < payment.amount_minor
 
 
 def methods(

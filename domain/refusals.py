@@ -114,7 +114,8 @@ class InvalidInput(Refusal):
 
 
 class Overloaded(Refusal):
-    """Too much is waiting right now. Nothing happened; repeat the call with the same key."""
+    """Too much is waiting, or the answer was lost. Repeat the call with the same key: with another
+    key it might happen twice."""
 
     retryable = True
     en = "The service is busy. Please try again in a moment."

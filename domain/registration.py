@@ -91,16 +91,6 @@ def clean_name(text: str) -> str | None:
     return name
 
 
-def masked_name(name: str) -> str:
-    """``*小明`` or ``J*** Smith``: what a stranger may see before sending money."""
-    if " " in name:
-        first, rest = name.split(" ", 1)
-        return f"{first[0]}*** {rest}"
-    if len(name) == 1:
-        return "*"
-    return "*" + name[1:] if len(name) < 5 else f"{name[0]}***{name[-1]}"
-
-
 # --- passwords and PINs -------------------------------------------------------------------------
 
 PASSWORD_LENGTH_MIN = 8

@@ -126,7 +126,8 @@ class Suspicion:
 def judge(
     debits: Sequence[Debit], rules: Rules, *, judged_from: datetime, after_seq: int = 0
 ) -> list[Suspicion]:
-    """What is suspicious about a wallet's debits, oldest first; at most one finding per rule.
+    """What is suspicious about a wallet's debits, oldest first; at most one finding per rule (and
+    per payee for DRAINED_TO_NEW_PAYEE).
 
     Debits before ``judged_from``, and those up to the number ``after_seq`` of the last unfreezing,
     are habit and not evidence. DRAINED_TO_NEW_PAYEE holds only if ``payee_id`` was not paid before
@@ -139,7 +140,7 @@ def judge(
     found = (
         rules.burst and burst(debits[start:], rules.burst),
         rules.habit and habit(debits, rules.habit, start=start),
-        rules.drain and drain(debits, rules.drain, start=start),
+        *(drain(debits, rules.drain, start=start) if rules.drain else ()),
     )
     return [one for one in found if one]
 
@@ -172,9 +173,10 @@ def habit(debits: Sequence[Debit], rule: Habit, *, start: int) -> Suspicion | No
     return None
 
 
-def drain(debits: Sequence[Debit], rule: Drain, *, start: int) -> Suspicion | None:
-    """The first run of debits from ``start`` on that empties the wallet to one new payee."""
+def drain(debits: Sequence[Debit], rule: Drain, *, start: int) -> list[Suspicion]:
+    """The runs of debits from ``start`` on that empty the wallet to a new payee, one a payee."""
     known = {debit.payee_id for debit in debits[:start]}
+    found: list[Suspicion] = []
     for place in range(start, len(debits)):
         first = debits[place]
         if first.payee_id in known or first.payee_id is None:
@@ -186,10 +188,10 @@ def drain(debits: Sequence[Debit], rule: Drain, *, start: int) -> Suspicion | No
             if debit.payee_id == first.payee_id
             and (debit.at - first.at).total_seconds() <= rule.seconds
         ]
-        found = _emptied(group, rule)
-        if found is not None:
-            return found
-    return None
+        emptied = _emptied(group, rule)
+        if emptied is not None:
+            found.append(emptied)
+    return found
 
 
 def _emptied(group: Sequence[Debit], rule: Drain) -> Suspicion | None:

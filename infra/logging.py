@@ -39,9 +39,7 @@ def configure(*, level: str = "info", development: bool = False) -> None:
         without_personal_data,
     ]
     renderer = (
-        structlog.dev.ConsoleRenderer()
-        if development
-        else structlog.processors.JSONRenderer(serializer=_to_json)
+        _for_a_terminal if development else structlog.processors.JSONRenderer(serializer=_to_json)
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -65,6 +63,11 @@ class _Lines:
             sys.stderr.flush()
 
     debug = info = warning = error = critical = msg
+
+
+def _keeps_quiet(record: logging.LogRecord) -> bool:
+    """uvicorn writes the address and the query string of every socket; we write our own line."""
+    return "WebSocket" not in str(record.msg)
 
 
 class _StandardLines(logging.Handler):
@@ -95,6 +98,26 @@ def frames_only(
     if error is not None:
         event["exception"] = _types(error)
         event["frames"] = _frames(error.__traceback__)
+    return event
+
+
+_console = structlog.dev.ConsoleRenderer()
+
+
+def _for_a_terminal(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """structlog's console takes ``exception`` for a text of several lines."""
+    if isinstance(event.get("exception"), list):
+        lines = [" from ".join(event["exception"]), *event.pop("frames", ())]
+        event["exception"] = "\n    ".join(lines)
+    return _console(logger, method, event)
+
+
+def _without_their_quotes(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Libraries repeat an exception in the text of the record: only its template is kept."""
+    if event.get("exc_info"):
+        event["event"] = str(event["_record"].msg).partition("\n")[0]
     return event
 
 
@@ -144,7 +167,7 @@ def _adopt_standard_library(shared: list[Any], renderer: Any, least: int) -> Non
     handler = _StandardLines()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_without_their_quotes, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -158,6 +181,8 @@ def _adopt_standard_library(shared: list[Any], renderer: Any, least: int) -> Non
         logging.getLogger(name).propagate = name != "uvicorn.access"
     # It writes query strings; `transport.middleware` writes the access line.
     logging.getLogger("uvicorn.access").disabled = True
+    # A function of the module, so that configuring twice adds it once.
+    logging.getLogger("uvicorn.error").addFilter(_keeps_quiet)
     # arq writes two lines a job; failures are logged by our own outbox.
     logging.getLogger("arq").setLevel(logging.WARNING)
     # httpx writes whole addresses, which may hold what we look people up by.

@@ -39,9 +39,11 @@ def redis_settings(url: str) -> RedisSettings:
 
 async def open_pool(url: str) -> ArqRedis:
     """A client that can hand jobs to arq; it gives a Valkey that hangs up after five seconds."""
-    return ArqRedis(
+    pool = ArqRedis(
         ConnectionPool.from_url(url, socket_timeout=_TIMEOUT_SECONDS),
         job_serializer=encode,
         job_deserializer=decode,
         default_queue_name=QUEUE,
     )
+    pool.auto_close_connection_pool = True  # it is ours alone
+    return pool

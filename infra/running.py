@@ -20,7 +20,8 @@ WORKER_BACKOFF_MIN_SECONDS = 0.5
 WORKER_BACKOFF_MAX_SECONDS = 30.0
 GATEWAY_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 (of our sandbox)
 UVICORN = [
-    "-m", "uvicorn", "asgi:app", "--host", "127.0.0.1", "--loop", "uvloop", "--http", "httptools",
+    "-m", "uvicorn", "asgi:app", "--host", "127.0.0.1", "--loop", "uvloop",
+    "--http", "transport.careful:CarefulProtocol", "--ws-max-size", "262144",
     "--ws-per-message-deflate", "false", "--ws-ping-interval", "0", "--no-access-log",
     "--no-server-header", "--timeout-graceful-shutdown", "10",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 - says it
 SECRET_LENGTH_MIN = 32
+_OWN_SECRETS = frozenset({"encryption_keys", "index_key", "password_pepper", "cursor_key"})
 _DEVELOPMENT_KEY = base64.b64encode(DEVELOPMENT_SECRET[:32].encode()).decode()
 
 
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
 def _ensure_secret(name: str, given: str, *, known: str) -> None:
     if known in given or DEVELOPMENT_SECRET in given:
         raise ValueError(f"WALLET_{name.upper()} is the one of development, which everybody knows")
-    if len(given) < SECRET_LENGTH_MIN:
+    if name in _OWN_SECRETS and len(given) < SECRET_LENGTH_MIN:
         raise ValueError(f"WALLET_{name.upper()} needs {SECRET_LENGTH_MIN} characters or more")
 
 

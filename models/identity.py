@@ -12,7 +12,10 @@ NOW = SqlDefault("ledger.now()")
 
 
 class User(Model):
-    """A resident, a merchant's operator or a member of staff (``role``)."""
+    """A resident, a merchant's operator or a member of staff (``role``).
+
+    ``review_reason`` is a rule's code, ``review_text`` what staff wrote, encrypted.
+    """
 
     id = fields.BigIntField(primary_key=True, generated=False, default=None, db_default=RANDOM_ID)
     role = fields.CharField(max_length=16)
@@ -26,6 +29,7 @@ class User(Model):
     pin_tries_left = fields.SmallIntField(db_default=5)
     version = fields.IntField(db_default=1)
     review_reason = fields.TextField(null=True)
+    review_text = fields.BinaryField(null=True)
     reviewed_by = fields.BigIntField(null=True)
     reviewed_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(default=None, db_default=NOW)

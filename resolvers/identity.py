@@ -219,7 +219,8 @@ def masked_phone(viewer: Viewer) -> str:
 def review_reason(viewer: Viewer, *, language: str) -> str | None:
     """Why the registration was referred or rejected, in a language."""
     if viewer.status in (Status.REFERRED, Status.REJECTED):
-        return rules.reason_text(viewer.review_reason, language)
+        written = people.open_review_text(viewer.user_id, viewer.review_text_sealed)
+        return written or rules.reason_text(viewer.review_reason, language)
     return None
 
 

@@ -7,16 +7,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import structlog
-
-from infra import database, hints
+from domain.refusals import Overloaded
+from infra import hints
 from services import live
 from services.live import Position
 from services.unit_of_work import Snapshot, snapshot
 
 T = TypeVar("T")
 _RETRY_SECONDS = 0.5
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +56,7 @@ async def follow(
             try:
                 async with snapshot() as view:
                     events = await read(view, place)
-            except Exception as error:
-                if not database.unreachable(error):
-                    raise
-                log.warning("live_delayed", error=type(error).__name__)
+            except Overloaded:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             for place, subject in events:

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import inputs, ledger, refusals
 from domain import payments as rules
 from domain.identity import Role
-from domain.ledger import AccountStatus, Outcome, Receipt
+from domain.ledger import AccountStatus, Operation, Outcome, Receipt
 from domain.payments import Method, State
 from resolvers import live
 from resolvers.live import Event, Gap
@@ -35,7 +35,7 @@ async def create_payment(
     inputs.check_key(key)
     inputs.check_amount(amount_minor, "input", "amount", "amount")
     kept_note = inputs.short_text(note, "input", "note", length_max=rules.NOTE_LENGTH_MAX)
-    merchant, city = await _merchant_and_city(merchant_id)
+    merchant, city = await _merchant_and_city(viewer, merchant_id, key)
     instruction = payments.create(
         actor_id=viewer.user_id,
         payer_account_id=account_of(viewer),
@@ -57,15 +57,23 @@ async def create_payment(
     )
 
 
-async def _merchant_and_city(merchant_id: UUID) -> tuple[Merchant, City]:
+async def _merchant_and_city(viewer: Viewer, merchant_id: UUID, key: str) -> tuple[Merchant, City]:
     merchant, city = merchants.remembered(merchant_id), reading.remembered_city()
     if merchant is None or city is None:
         async with snapshot() as read:
             merchant = merchant or await merchants.by_id(read, merchant_id)
             city = await reading.city(read)
-    if merchant is None or not merchant.active:
+    if merchant is None or not (merchant.active or await _asked_before(viewer, key)):
         raise refusals.MerchantNotFound(path=("input", "merchantId"))
     return merchant, city
+
+
+async def _asked_before(viewer: Viewer, key: str) -> bool:
+    """Whether this repeats a call, which the ledger answers as it did then."""
+    async with snapshot() as read:
+        return await reading.asked_before(
+            read, actor_id=viewer.user_id, operation=Operation.CREATE_PAYMENT, key=key
+        )
 
 
 def _entry(receipt: Receipt) -> UUID:
@@ -137,7 +145,7 @@ async def payment_methods(viewer: Viewer, *, amount_minor: int) -> list[tuple[Me
     async with snapshot() as read:
         wallet = await wallets.wallet(read, viewer.account_id)
         cards = await wallets.cards(read, viewer.user_id)
-        paid_at, top_ups = await payments.paid_and_topped_up(
+        paid, top_ups = await payments.paid_and_topped_up(
             read, user_id=viewer.user_id, account_id=wallet.account_id
         )
     by_id = {card.id: card for card in cards}
@@ -146,7 +154,7 @@ async def payment_methods(viewer: Viewer, *, amount_minor: int) -> list[tuple[Me
         available_minor=wallet.available_minor,
         frozen=wallet.status != AccountStatus.OPEN,
         cards=list(by_id),
-        counts=rules.habits(paid_at, top_ups),
+        counts=rules.habits(paid, top_ups),
     )
     return [(way, by_id[way.card_id] if way.card_id is not None else None) for way in ways]
 

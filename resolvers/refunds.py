@@ -90,9 +90,9 @@ async def _approve(viewer: Viewer, found: Refund, reason: str | None, key: str) 
     if receipt.outcome is not Outcome.INSUFFICIENT_FUNDS:
         return receipt
     # The caller's key is used up by that answer; a repeated call takes both steps again.
-    advance_key = f"advance:{found.id}"
+    second_key = inputs.derived_key(key, "advance")
     return await desk.post(
-        refunds.approve(found, actor_id=actor_id, key=advance_key, reason=reason, advanced=True)
+        refunds.approve(found, actor_id=actor_id, key=second_key, reason=reason, advanced=True)
     )
 
 

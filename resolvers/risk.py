@@ -10,7 +10,7 @@ from domain.ledger import Instruction, Operation, Outcome
 from domain.risk import CaseState
 from resolvers.viewer import SIGNED_IN, Viewer, access, staff
 from services import risk_cases
-from services.ledger import desk
+from services.ledger import desk, reading
 from services.risk_cases import Case, Key
 from services.unit_of_work import snapshot, unit_of_work
 
@@ -101,7 +101,7 @@ async def unfreeze_wallet(viewer: Viewer, *, case_id: UUID, reason: str, key: st
     kept = _reason(reason)
     async with snapshot() as read:
         case = await risk_cases.case(read, case_id)
-        again = await risk_cases.asked_before(
+        again = await reading.asked_before(
             read, actor_id=viewer.user_id, operation=Operation.UNFREEZE, key=key
         )
     if case is None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from domain import money, registration, risk
-from services import counterparties, refunds, risk_reasons
+from services import counterparties, people, refunds, risk_reasons
 from services.unit_of_work import Snapshot
 
 
@@ -35,13 +35,15 @@ class Facts:
 
 
 async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Facts]:
-    """The facts of notices by their params: at most three queries for any number."""
+    """The facts of notices by their params: at most four queries for any number."""
     accounts = [one["account_id"] for one in params if "account_id" in one]
     refund_ids = [UUID(one["refund_id"]) for one in params if "refund_id" in one]
     case_ids = [UUID(one["case_id"]) for one in params if "case_id" in one]
     parties = await counterparties.of_accounts(read, accounts) if accounts else {}
     decisions = await refunds.decision_reasons(read, refund_ids) if refund_ids else {}
     cases = await risk_reasons.reasons(read, case_ids) if case_ids else {}
+    applicants = [one["review_of"] for one in params if "review_of" in one]
+    reviews = await people.review_texts(read, applicants) if applicants else {}
     found = []
     for one in params:
         party = parties.get(one.get("account_id", 0))
@@ -52,7 +54,8 @@ async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Fact
                 name=party.name if party else None,
                 reason_code=one.get("reason") or one.get("rule"),
                 reason=decisions.get(one.get("refund_id", ""))
-                or case[1 if one.get("lifted") else 0],
+                or case[1 if one.get("lifted") else 0]
+                or reviews.get(one.get("review_of", 0)),
             )
         )
     return found

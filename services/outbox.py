@@ -58,9 +58,12 @@ async def done(work: UnitOfWork, ids: list[int]) -> None:
 
 
 async def failed(work: UnitOfWork, row_id: int, error: str, attempts: int) -> None:
-    """Keep why. After the last attempt the row is dead: kept, counted, out of its stream's way."""
+    """Keep why. After the last attempt the row is dead: kept, counted, out of its stream's way.
+
+    Never at its first failure: while no worker is there, attempts are counted that nobody makes.
+    """
     await work.execute(
-        "update ledger.outbox set error = $2, dead = $3 where id = $1",
+        "update ledger.outbox set error = $2, dead = $3 and error is not null where id = $1",
         row_id,
         error[:500],
         attempts >= ATTEMPTS_MAX,

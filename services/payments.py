@@ -11,7 +11,7 @@ import asyncpg
 
 from domain import ledger, payments
 from domain.ledger import CITY_ACTOR_ID, Instruction, Operation, Receipt
-from domain.payments import State
+from domain.payments import Paid, State, TopUp
 from services import live, merchants
 from services.ledger import reading
 from services.live import Position
@@ -29,11 +29,11 @@ _OVERDUE = """
 select id, payer_id from ledger.payment where state = 1 and expires_at <= (select ledger.now())
  order by expires_at limit $1"""
 _PAID = """
-select at from ledger.posting
+select at, -amount as amount, posted_after - amount as before from ledger.posting
  where account_id = $1 and at > (select ledger.now()) - $2::interval
    and operation in (30, 31) and amount < 0 order by at desc limit $3"""
 _TOPPED_UP = """
-select finished_at, card_id from top_up
+select finished_at, card_id, amount from top_up
  where user_id = $1 and state = 'SUCCEEDED' and finished_at > (select ledger.now()) - $2::interval
  order by created_at desc limit $3"""
 
@@ -190,11 +190,20 @@ def as_of(payment: Payment, step_number: int) -> Payment:
 
 async def paid_and_topped_up(
     read: Snapshot, *, user_id: int, account_id: int
-) -> tuple[list[datetime], list[tuple[datetime, UUID]]]:
-    """When the wallet paid lately, and when which card topped it up, both oldest first."""
+) -> tuple[list[Paid], list[TopUp]]:
+    """What the wallet paid lately, and what cards topped it up with, both oldest first."""
     paid = await read.fetch(_PAID, account_id, payments.HABIT_WINDOW, payments.HISTORY_MAX)
     top_ups = await read.fetch(_TOPPED_UP, user_id, payments.HABIT_WINDOW, payments.HISTORY_MAX)
-    return [row["at"] for row in reversed(paid)], sorted((row[0], row[1]) for row in top_ups)
+    return (
+        [
+            Paid(at=row["at"], amount_minor=row["amount"], balance_before_minor=row["before"])
+            for row in reversed(paid)
+        ],
+        [
+            TopUp(at=row["finished_at"], card_id=row["card_id"], amount_minor=row["amount"])
+            for row in sorted(top_ups, key=lambda row: row["finished_at"])
+        ],
+    )
 
 
 def _payment(row: asyncpg.Record, merchant: Merchant) -> Payment:

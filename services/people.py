@@ -39,6 +39,23 @@ def open_name(user_id: int, sealed: bytes) -> str:
     return encryption.decrypt("users.name", user_id, sealed)
 
 
+def seal_review_text(user_id: int, text: str | None) -> bytes | None:
+    """What staff wrote about an application, for its row."""
+    return None if text is None else encryption.encrypt("users.review_text", user_id, text)
+
+
+def open_review_text(user_id: int, sealed: bytes | None) -> str | None:
+    return None if sealed is None else encryption.decrypt("users.review_text", user_id, sealed)
+
+
+async def review_texts(read: Snapshot, user_ids: list[int]) -> dict[int, str | None]:
+    """What staff wrote about these people's applications, opened."""
+    rows = await read.fetch(
+        "select id, review_text from users where id = any($1::bigint[])", user_ids
+    )
+    return {row["id"]: open_review_text(row["id"], row["review_text"]) for row in rows}
+
+
 def phone_of(viewer: Viewer) -> str:
     """The caller's own phone number (E.164), without another read."""
     return open_phone(viewer.user_id, viewer.phone_sealed)

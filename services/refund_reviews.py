@@ -69,7 +69,6 @@ async def review(work: UnitOfWork, refund_id: UUID) -> tuple[Refund, Review] | N
     if refund_id not in found:
         await _keep(work, refund_id)
         found = await reviews(work, [refund_id])
-        work.announce("refunds")
     return refund, found[refund_id]
 
 

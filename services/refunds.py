@@ -16,6 +16,7 @@ from domain.refunds import State
 from infra import encryption
 from infra.queue import Job
 from services import audit
+from services.ledger import reading
 from services.unit_of_work import Snapshot, UnitOfWork
 
 REASON = "refund.reason"
@@ -256,7 +257,6 @@ async def follow(work: UnitOfWork, postings: Sequence[asyncpg.Record]) -> None:
         operation, refund_id = row["operation"], row["refund_id"]
         if operation == Operation.REQUEST_REFUND:
             work.enqueue(Job.REVIEW_REFUND, stream=f"refund:{refund_id}", refund_id=str(refund_id))
-            work.announce("refunds")
         elif _decided_by_staff(row):
             approved = operation == Operation.APPROVE_REFUND
             await audit.record(

@@ -194,17 +194,6 @@ async def at(read: Snapshot, account_id: int, instant: datetime) -> Case | None:
     return _case(row) if row is not None else None
 
 
-async def asked_before(read: Snapshot, *, actor_id: int, operation: Operation, key: str) -> bool:
-    """Whether an actor used this key for this operation already."""
-    return await read.fetchval(
-        "select exists (select from ledger.instruction"
-        " where actor_id = $1 and operation = $2 and key = $3)",
-        actor_id,
-        operation.value,
-        key,
-    )
-
-
 async def standing(read: Snapshot, user_id: int) -> Case | None:
     """The case because of which the user's wallet is frozen now, if it is."""
     row = await read.fetchrow(
@@ -226,10 +215,7 @@ async def appeal(work: UnitOfWork, *, user_id: int, case_id: UUID, text: str) ->
         risk_reasons.seal(risk_reasons.APPEAL, case_id, text),
         work.now,
     )
-    if row is None:
-        return None
-    work.announce("risk")
-    return _case(row)
+    return _case(row) if row is not None else None
 
 
 async def page(

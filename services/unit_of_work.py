@@ -9,10 +9,13 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import structlog
 
 from domain.refusals import Overloaded
 from infra import database, hints
 from infra.queue import Job
+
+log = structlog.get_logger()
 
 
 class Snapshot:
@@ -81,7 +84,8 @@ def call_after_commit(wake: Callable[[], None]) -> Callable[[], None]:
 async def snapshot(*, consistent: bool = False) -> AsyncIterator[Snapshot]:
     """A connection for reading; ``consistent`` reads all of one instant (REPEATABLE READ).
 
-    Raises Overloaded when no connection becomes free in time, as ``unit_of_work`` does.
+    Raises Overloaded when PostgreSQL can't be asked or the link to it is lost (after a lost commit
+    nobody knows: repeating must be safe), or no connection becomes free; so does ``unit_of_work``.
     """
     isolation = "repeatable_read" if consistent else None
     async with _session(
@@ -106,5 +110,8 @@ async def _session(**how: Any) -> AsyncIterator[asyncpg.Connection]:
     try:
         async with database.session(**how) as connection:
             yield connection
-    except database.Busy:
+    except Exception as error:
+        if not database.unreachable(error):
+            raise
+        log.warning("database_unreachable", exc_info=error)
         raise Overloaded from None

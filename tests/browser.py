@@ -251,6 +251,29 @@ class Page:
                 **given,
             )
 
+    async def paste(self, text: str) -> None:
+        """Pastes into whatever has the focus: an editor closes no brackets in what is pasted."""
+        await self.evaluate(
+            f"""(() => {{
+              const clipboardData = new DataTransfer();
+              clipboardData.setData("text/plain", {json.dumps(text)});
+              const options = {{clipboardData, bubbles: true, cancelable: true}};
+              document.activeElement.dispatchEvent(new ClipboardEvent("paste", options));
+            }})()"""
+        )
+
+    async def select_all(self) -> None:
+        """Ctrl-A in whatever has the focus."""
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key="a",
+                code="KeyA",
+                windowsVirtualKeyCode=65,
+                modifiers=2,
+            )
+
     async def violations(self) -> list[str]:
         """What the content security policy refused, seen from the page and from the browser."""
         return [*await self.evaluate("window.policyViolations"), *self.refusals]

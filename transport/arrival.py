@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -41,6 +42,16 @@ def of(scope: Any) -> Arrival:
         address=client[0] if client else "",
         request_id=scope.get("wallet.request_id") or request_id(headers.get("x-request-id", "")),
     )
+
+
+def network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that a household gets of IPv6."""
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.IPv6Network((parsed, 64), strict=False))
 
 
 def request_id(proposed: str) -> str:

@@ -21,6 +21,10 @@ _QUOTED = (
 )
 
 
+class Unavailable(Exception):
+    """Who calls can't be found out just now; the text is for people. Trying again is right."""
+
+
 class Caller(Protocol):
     """What this room needs to know of a request's context."""
 

@@ -9,6 +9,7 @@ travel in a header only, never in a cookie, so a foreign page's GET would speak 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
@@ -104,7 +105,13 @@ class GraphQLEndpoint:
             raise Declined(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json in UTF-8.")
         if came.headers.get("content-encoding", "identity") != "identity":
             raise Declined(415, "UNSUPPORTED_MEDIA_TYPE", "Send the body uncompressed.")
-        return decoded(await read_body(receive, came.headers, self.limits.body_bytes))
+        body = await read_body(
+            receive,
+            came.headers,
+            self.limits.body_bytes,
+            timeout_seconds=self.limits.body_seconds,
+        )
+        return decoded(body)
 
     async def _answer(
         self, request: Request, method: str, came: arrival.Arrival, media: str
@@ -121,6 +128,8 @@ class GraphQLEndpoint:
             return never_ran, failures.refusal(refused.errors, came.request_id)
         except Declined:
             raise
+        except failures.Unavailable as busy:
+            raise Declined(503, "OVERLOADED", str(busy), **{"retry-after": "1"}) from None
         except Exception as error:
             bug = failures.unexpected(error, event="request_failed", request_id=came.request_id)
             return 500, {"errors": [bug]}
@@ -171,21 +180,31 @@ def is_json(content_type: str) -> bool:
     return kind == _JSON and all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
-async def read_body(receive: Any, headers: dict[str, str], bytes_max: int) -> bytes:
-    """The whole body; Declined (413) as soon as it is known to be larger than `bytes_max`."""
+async def read_body(
+    receive: Any, headers: dict[str, str], bytes_max: int, *, timeout_seconds: float = 15.0
+) -> bytes:
+    """The whole body; Declined (413) as soon as it is known to be larger than `bytes_max`.
+
+    Declined (408) if it takes longer than the timeout: memory is not held for who sends a byte
+    a minute.
+    """
     declared = headers.get("content-length", "")
     too_large = Declined(
         413, "PAYLOAD_TOO_LARGE", f"At most {bytes_max} bytes.", connection="close"
     )
     if declared.isdigit() and (len(declared) > 12 or int(declared) > bytes_max):
         raise too_large
-    message = await receive()
-    body = message.get("body", b"")
-    while message.get("more_body"):
-        if len(body) > bytes_max:
-            raise too_large
-        message = await receive()
-        body += message.get("body", b"")
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            message = await receive()
+            body = message.get("body", b"")
+            while message.get("more_body") and len(body) <= bytes_max:
+                message = await receive()
+                body += message.get("body", b"")
+    except TimeoutError:
+        raise Declined(
+            408, "REQUEST_TIMEOUT", "The body took too long.", connection="close"
+        ) from None
     if len(body) > bytes_max:
         raise too_large
     if message["type"] == "http.disconnect":

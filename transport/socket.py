@@ -10,6 +10,7 @@ graphql-ws tries again after 1012, 1013, 4403 and 4499, and gives up after 4400,
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -66,6 +67,7 @@ class Sockets:
         self._endpoint = endpoint
         self._allowed_origins = allowed_origins
         self._open: set[Socket] = set()
+        self._held: Counter[str] = Counter()
 
     def recheck(self, concerns: Callable[[Any], bool] | None = None) -> None:
         """See `GraphQLEndpoint.recheck`."""
@@ -88,14 +90,43 @@ class Sockets:
         if len(self._open) >= self._endpoint.limits.sockets:
             await send({"type": "websocket.close", "code": 1013, "reason": "Busy"})
             return
-        socket = Socket(self._endpoint, came, receive, send)
+        socket = Socket(self._endpoint, came, receive, send, self._hold)
+        if not self._hold(socket):
+            await send({"type": "websocket.close", "code": 1013, "reason": "Too many sockets"})
+            return
         self._open.add(socket)
         metrics.SOCKETS.inc()
         try:
             await socket.live()
         finally:
             self._open.discard(socket)
+            self._let_go(socket)
             metrics.SOCKETS.dec()
+
+    def _hold(self, socket: Socket) -> bool:
+        """Count a socket for its address, or for its session once it has one; False if too many.
+
+        Many people share the address of a carrier, so only strangers are counted by it.
+        """
+        limits = self._endpoint.limits
+        signed_in = socket.caller is not None and socket.caller.session == "valid"
+        holder = f"session {socket.credentials}" if signed_in else f"from {socket.network}"
+        maximum = limits.sockets_per_session if signed_in else limits.sockets_per_stranger
+        if holder == socket.holder:
+            return True
+        self._let_go(socket)
+        if self._held[holder] >= maximum:
+            return False
+        self._held[holder] += 1
+        socket.holder = holder
+        return True
+
+    def _let_go(self, socket: Socket) -> None:
+        if socket.holder:
+            self._held[socket.holder] -= 1
+            if not self._held[socket.holder]:
+                del self._held[socket.holder]
+        socket.holder = ""
 
     def _same_origin(self, came: arrival.Arrival) -> bool:
         """Browsers always say where a page came from; others carry no ambient credentials."""
@@ -109,7 +140,12 @@ class Socket:
     """One connection. Its tasks live and end together; any of them ends all by raising Close."""
 
     def __init__(
-        self, endpoint: graphql.GraphQLEndpoint, came: arrival.Arrival, receive: Any, send: Any
+        self,
+        endpoint: graphql.GraphQLEndpoint,
+        came: arrival.Arrival,
+        receive: Any,
+        send: Any,
+        hold: Callable[[Socket], bool],
     ) -> None:
         self._endpoint = endpoint
         self._limits = endpoint.limits
@@ -121,8 +157,16 @@ class Socket:
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._initialised = False
         self._tasks = asyncio.TaskGroup()
+        self._hold = hold
         self.caller: Any = None
         self.recheck = asyncio.Event()
+        self.holder = ""
+        self.network = arrival.network(came.address)
+
+    @property
+    def credentials(self) -> str:
+        """What the peer showed, as a key: not to be written anywhere."""
+        return self._came.authorization
 
     async def live(self) -> None:
         """Serves until one side ends it."""
@@ -183,13 +227,18 @@ class Socket:
             raise Close(4429, "Too many initialisation requests")
         self._initialised = True
         self._came.parameters = parameters or {}
-        caller = await self._endpoint.context_factory(self._came)
+        try:
+            caller = await self._endpoint.context_factory(self._came)
+        except failures.Unavailable:
+            raise Close(1013, "Busy") from None
         if caller.session == "bad":
             raise Close(4401, "Unauthorized")
         if caller.session == "ended":
             raise Close(4403, "Session ended")
-        await self._say({"type": "connection_ack"})
         self.caller = caller
+        if not self._hold(self):
+            raise Close(1013, "Too many sockets")
+        await self._say({"type": "connection_ack"})
 
     async def _subscribe(self, id: str | None, payload: msgspec.Raw) -> None:
         if self.caller is None:
@@ -283,8 +332,12 @@ class Socket:
         await asyncio.sleep(self._limits.init_timeout_seconds)
         if not self._initialised:
             raise Close(4408, "Connection initialisation timeout")
+        ends_at = self._loop.time() + self._limits.socket_seconds
         while True:
             await asyncio.sleep(self._limits.ping_interval_seconds)
+            if self._loop.time() > ends_at:
+                # An access token that was stolen once must not listen for as long as its session.
+                raise Close(1012, "Come back with your newest token")
             if self._loop.time() - self._heard_at > self._limits.silence_seconds:
                 raise Close(4499, "Silent for too long")
             await self._say({"type": "ping"})

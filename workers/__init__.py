@@ -86,6 +86,7 @@ class WorkerSettings:
         _regularly(payments.expire_payments, second={15}),
         _regularly(ledger.verify_ledger, minute={7}, timeout=600),
         _regularly(ledger.ensure_partitions, hour={3}, minute={17}),
+        _regularly(ledger.forget_proofs, hour={3}, minute={27}),
         _regularly(identity.forget_identity, hour={3}, minute={37}),
     ]
     on_startup = startup

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 
-from services.ledger import verification
+from services.ledger import posting, verification
 from services.unit_of_work import snapshot, unit_of_work
 
 MONTHS_AHEAD = 24
+PROOFS_KEPT = timedelta(days=1)
+PROOFS_AT_ONCE_MAX = 10_000
 _FAULTS_LOGGED_MAX = 50
 log = structlog.get_logger()
 
@@ -39,3 +43,13 @@ async def ensure_partitions() -> None:
         made = await work.fetchval("select ledger.ensure_partitions($1)", MONTHS_AHEAD)
     if made:
         log.info("partitions_made", months=made)
+
+
+async def forget_proofs() -> None:
+    """Delete the proofs that nobody can use any more: one is made for every PIN that was right."""
+    forgotten = PROOFS_AT_ONCE_MAX
+    while forgotten == PROOFS_AT_ONCE_MAX:
+        async with unit_of_work() as work:
+            forgotten = await posting.forget_proofs(
+                work, before=work.now - PROOFS_KEPT, limit=PROOFS_AT_ONCE_MAX
+            )

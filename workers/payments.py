@@ -16,9 +16,17 @@ _HARMLESS = {Outcome.POSTED, Outcome.WRONG_STATE}  # the payer confirmed or canc
 
 
 async def expire_payments() -> None:
-    """Expire what is overdue. The key is the payment's id, so running twice at once is harmless."""
+    """Expire all that is overdue. The key is the payment's id: twice at once is harmless."""
+    while await _expire_some():
+        pass
+
+
+async def _expire_some() -> bool:
+    """Expire the oldest; whether there may be more. What can't be expired ends the round."""
     async with snapshot() as read:
         overdue = await payments.overdue(read)
-    for receipt in await asyncio.gather(*(desk.post(instruction) for instruction in overdue)):
-        if receipt.outcome not in _HARMLESS:
-            log.error("payment_not_expired", outcome=receipt.outcome.name)
+    receipts = await asyncio.gather(*(desk.post(instruction) for instruction in overdue))
+    wrong = [receipt.outcome.name for receipt in receipts if receipt.outcome not in _HARMLESS]
+    for outcome in wrong:
+        log.error("payment_not_expired", outcome=outcome)
+    return len(overdue) == payments.EXPIRED_AT_ONCE_MAX and not wrong

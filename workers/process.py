@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 from redis.asyncio import Redis
 
+from domain.refusals import Overloaded
 from infra import bank, database, hints, metrics, sms
 from infra.queue import open_pool
 from infra.settings import Settings
@@ -79,11 +80,10 @@ async def _sweep() -> None:
                 metrics.OUTBOX_LAG_SECONDS.set(await outbox.lag_seconds(read))
                 if hints.current().watched():
                     await live.sweep(read, known)
-        except Exception as error:
-            if database.unreachable(error):
-                log.warning("sweep_delayed", error=type(error).__name__)
-            else:
-                log.exception("sweep_failed")
+        except Overloaded as error:
+            log.warning("sweep_delayed", error=type(error).__name__)
+        except Exception:
+            log.exception("sweep_failed")
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from infra import database
+from domain.refusals import Overloaded
 from infra.queue import Job
 from services import outbox
 from services.unit_of_work import unit_of_work
@@ -48,11 +48,10 @@ class Relay:
             try:
                 while await self.once():
                     pass
-            except Exception as error:
-                if not (isinstance(error, RedisError) or database.unreachable(error)):
-                    log.exception("relay_failed")
-                else:
-                    log.warning("relay_delayed", error=type(error).__name__)
+            except (OSError, RedisError, Overloaded) as error:
+                log.warning("relay_delayed", error=type(error).__name__)
+            except Exception:
+                log.exception("relay_failed")
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def once(self, *, limit: int = 200) -> bool:

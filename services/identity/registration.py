@@ -22,7 +22,7 @@ _KINDS = {
     Status.REJECTED: "REGISTRATION_REJECTED",
 }
 _QUEUE = """
-select id, role, status, phone, name, review_reason, version, created_at from users
+select id, role, status, phone, name, review_reason, review_text, version, created_at from users
  where status = 'REFERRED'
    and ($1::timestamptz is null or (created_at, id) > ($1, $2::bigint))
    and ($3::timestamptz is null or (created_at, id) < ($3, $4::bigint))
@@ -104,12 +104,12 @@ async def review_by_staff(
     """
     status = Status.ACTIVE if decision is Decision.APPROVE else Status.REJECTED
     row = await work.fetchrow(
-        "update users set status = $2, review_reason = $3, reviewed_by = $4, reviewed_at = $5,"
-        " version = version + 1 where id = $1 and status = 'REFERRED'"
+        "update users set status = $2, review_reason = null, review_text = $3, reviewed_by = $4,"
+        " reviewed_at = $5, version = version + 1 where id = $1 and status = 'REFERRED'"
         " and version = coalesce($6, version) returning *",
         user_id,
         status,
-        reason,
+        people.seal_review_text(user_id, reason),
         viewer.user_id,
         work.now,
         expected_version,
@@ -164,12 +164,15 @@ async def _follow(work: UnitOfWork, row: asyncpg.Record) -> None:
     user_id, status = row["id"], Status(row["status"])
     if status is Status.ACTIVE:
         await people.open_account(work, user_id, Role(row["role"]))
-    reason = row["review_reason"]
+    # The words of staff stay in one place, sealed; the notice finds them when it is read.
+    params = {"reason": row["review_reason"]} if row["review_reason"] else {}
+    if row["review_text"] is not None:
+        params = {"review_of": user_id}
     await notices.tell(
         work,
         user_id=user_id,
         kind=_KINDS[status],
-        params={"reason": reason} if reason else {},
+        params=params,
         source=f"registration:{user_id}:{row['version']}",
     )
     work.announce(f"user:{user_id}")
@@ -181,7 +184,7 @@ def _opened(row: asyncpg.Record) -> Registration:
         name=people.open_name(row["id"], row["name"]),
         phone=people.open_phone(row["id"], row["phone"]),
         status=Status(row["status"]),
-        reason=row["review_reason"],
+        reason=people.open_review_text(row["id"], row["review_text"]) or row["review_reason"],
         requested_at=row["created_at"],
         version=row["version"],
     )

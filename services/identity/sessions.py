@@ -22,7 +22,8 @@ _REFRESH = re.compile(r"([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
 _VIEWER = """
 select s.id as session_id, u.id, u.role, u.status, u.language, u.pin_hash is not null as pin_set,
-       u.version, u.review_reason, u.phone, u.name, a.id as account_id, a.status as account_status
+       u.version, u.review_reason, u.review_text, u.phone, u.name, a.id as account_id,
+       a.status as account_status
   from session s
   join users u on u.id = s.user_id and u.status <> 'CLOSED'
   left join ledger.account a on a.owner_id = u.id and a.currency = 'CNY'
@@ -176,6 +177,7 @@ def _viewer(row: Any) -> Viewer | None:
         pin_set=row["pin_set"],
         version=row["version"],
         review_reason=row["review_reason"],
+        review_text_sealed=row["review_text"],
         phone_sealed=row["phone"],
         name_sealed=row["name"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import accumulate
 
 import asyncpg
@@ -53,6 +54,20 @@ async def post(work: UnitOfWork, instruction: Instruction) -> Receipt:
     [receipt] = await send(work.connection, [instruction])
     work.announce_all(topics([instruction], [receipt]))
     return receipt
+
+
+async def forget_proofs(work: UnitOfWork, *, before: datetime, limit: int) -> int:
+    """Delete proofs that expired before then, of the oldest ``limit``; how many it were.
+
+    A repeated call is answered by its key, so nobody asks for them again.
+    """
+    return await work.fetchval(
+        "with gone as (delete from ledger.proof where expires_at < $1"
+        " and id in (select id from ledger.proof order by id limit $2) returning 1)"
+        " select count(*) from gone",
+        before,
+        limit,
+    )
 
 
 def topics(instructions: list[Instruction], receipts: list[Receipt]) -> list[str]:

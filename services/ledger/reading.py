@@ -213,6 +213,17 @@ async def memos(read: Snapshot, entry_ids: Sequence[UUID]) -> dict[UUID, str]:
     }
 
 
+async def asked_before(read: Snapshot, *, actor_id: int, operation: Operation, key: str) -> bool:
+    """Whether an actor used this key for this operation already."""
+    return await read.fetchval(
+        "select exists (select from ledger.instruction"
+        " where actor_id = $1 and operation = $2 and key = $3)",
+        actor_id,
+        operation.value,
+        key,
+    )
+
+
 def sealed_memo(text: str | None, *, actor_id: int, key: str) -> bytes | None:
     """A user's words, encrypted for the instruction that they go with."""
     return None if text is None else encryption.encrypt(MEMO, f"{actor_id}:{key}", text)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import inputs, merchants, payments, topups
-from domain.payments import MethodKind, Reason
+from domain import inputs, ledger, merchants, payments, topups
+from domain.payments import MethodKind, Paid, Reason, TopUp
 from domain.refusals import InvalidInput
 from domain.topups import State, Verdict, Word
 
@@ -62,12 +62,40 @@ def test_ties_keep_the_balance_first_and_then_the_order_of_the_cards() -> None:
 
 def test_a_payment_counts_for_the_card_that_topped_up_within_ten_minutes_before() -> None:
     card, old = uuid4(), uuid4()
-    top_ups = [(NOW - timedelta(hours=2), old), (NOW, card)]
-    minutes = (0, 10, 11, -1)
+    top_ups = [
+        TopUp(at=NOW - timedelta(hours=2), card_id=old, amount_minor=500),
+        TopUp(at=NOW, card_id=card, amount_minor=500),
+    ]
+    paid = [
+        Paid(at=NOW + timedelta(minutes=one), amount_minor=200, balance_before_minor=500)
+        for one in (0, 10, 11, -1)
+    ]
 
-    counts = payments.habits([NOW + timedelta(minutes=one) for one in minutes], top_ups)
+    assert payments.habits(paid, top_ups) == {card: 2, None: 2}
 
-    assert counts == {card: 2, None: 2}
+
+@pytest.mark.parametrize(("balance_before", "by_card"), [(699, True), (700, False)])
+def test_a_payment_that_the_balance_covered_without_the_top_up_is_no_habit_of_the_card(
+    balance_before: int, by_card: bool
+) -> None:
+    card = uuid4()
+    top_ups = [TopUp(at=NOW, card_id=card, amount_minor=500)]
+    paid = [Paid(at=NOW, amount_minor=200, balance_before_minor=balance_before)]
+
+    assert payments.habits(paid, top_ups) == {card if by_card else None: 1}
+
+
+def test_inputs_that_print_alike_have_different_hashes() -> None:
+    def hashed(note: str | None) -> bytes:
+        return ledger.instruct(
+            actor_id=1,
+            operation=ledger.Operation.CREATE_PAYMENT,
+            key="k",
+            legs=ledger.move(1000, 1001, 5),
+            note=note,
+        ).input_hash
+
+    assert len({hashed(None), hashed("None"), hashed("")}) == 3
 
 
 @pytest.mark.parametrize(

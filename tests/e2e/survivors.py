@@ -19,7 +19,7 @@ from tests.demo import documents, paying
 from tests.demo.client import Client, Ended, Feed, GraphQLError, Live
 from tests.demo.stage import Person, Stage, World, code_from_sms, key, new_phone
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 25.0
 PAYERS = 10
 LOGOUT = documents._mutation("logout", "signedOut")
 _LOST = (httpx.HTTPError, GraphQLError, ValueError)  # ValueError: half an answer

@@ -73,10 +73,10 @@ async def test_an_api_killed_between_commit_and_publish(town: Town) -> None:
     for _ in range(10 * ROUNDS):
         keys.append(key())
         hits += await _die_between_commit_and_publish(town, keys[-1])
+        await town.settled(keys)
+        await town.seen(keys)
         if hits == ROUNDS:
             break
-    await town.settled(keys)
-    await town.seen(keys)
     print(f"killed between commit and publish: {hits}")
     assert hits == ROUNDS
     assert town.transactions.cuts >= cuts + ROUNDS

@@ -82,3 +82,33 @@ def test_in_development_lines_are_for_people(capsys):
         logging.configure()
     assert "hello_there" in written
     assert "123456" not in written
+
+
+def test_a_library_that_repeats_an_exceptions_text_is_cut_short(lines):
+    library = standard.getLogger("library")
+    try:
+        raise ValueError("invalid input '13800001111'")
+    except ValueError as error:
+        library.exception("%s failed: %s", "job", error)
+        library.error(f"Task exception was never retrieved\nfuture: {error!r}", exc_info=error)
+    written = lines()
+    assert [line["event"] for line in written] == [
+        "%s failed: %s",
+        "Task exception was never retrieved",
+    ]
+    assert "13800001111" not in json.dumps(written)
+
+
+def test_a_developers_terminal_shows_an_exceptions_types_and_frames_without_its_text(capsys):
+    logging.configure(level="info", development=True)
+    try:
+        raise ValueError("invalid input '13800001111'")
+    except ValueError:
+        logging.get("x").exception("failed")
+        standard.getLogger("library").exception("failed too")
+    finally:
+        written = capsys.readouterr().err
+        logging.configure()
+    assert written.count("builtins.ValueError") == 2
+    assert written.count("test_logging.py") == 2
+    assert "13800001111" not in written

@@ -7,6 +7,7 @@
 // until standard input ends. Every line that it prints is one JSON object.
 import { createInterface } from "node:readline";
 import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
 import { randomUUID } from "node:crypto";
 import { cacheExchange, Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { createClient } from "graphql-ws";
@@ -91,23 +92,29 @@ const wallet = app(connect());
 const { viewer } = await wallet.run(ME, {});
 say({ me: viewer.displayName, role: viewer.role });
 
-// The client sends the same object again when it comes back: so it goes on behind the last event.
+// A client that comes back by itself sends this same object again, and one that gives up (in Node
+// a refused connection is final by default) is asked anew: both go on behind the last event.
 const variables = { after: null };
 let heard;
 const started = new Promise((resolve) => (heard = resolve));
-wallet
-  .follow(EVENTS, variables, ({ transactionEvents: event }) => {
-    variables.after = event.cursor;
-    say({ event: event.sequence, id: event.transaction.id });
-    heard(true);
-  })
-  .catch((error) => say({ lost: String(error.message ?? error) }));
+const hear = ({ transactionEvents: event }) => {
+  variables.after = event.cursor;
+  say({ event: event.sequence, id: event.transaction.id });
+  heard(true);
+};
+const keepFollowing = async () => {
+  for (;;) {
+    await wallet.follow(EVENTS, variables, hear).catch((error) => say({ lost: `${error}` }));
+    await pause(200);
+  }
+};
+keepFollowing();
 const send = { phone: to, amount: { amount: "0.10", currencyCode: "CNY" }, pin };
 // Nothing says that a subscription has begun but its first event.
 for (let live = false; !live; ) {
   const input = { ...send, idempotencyKey: randomUUID() };
   say({ sent: (await wallet.run(SEND, { input })).createTransfer });
-  live = await Promise.race([started, new Promise((resolve) => setTimeout(resolve, 500, false))]);
+  live = await Promise.race([started, pause(500, false)]);
 }
 say({ live: true });
 await once(lines, "close");

@@ -11,9 +11,11 @@ from domain import ledger, refusals
 from domain.ledger import CITY_ACTOR_ID, Operation, Outcome
 from domain.payments import MethodKind, Reason, State
 from infra import database
+from infra.remembered import Remembered
 from resolvers import payments, transactions, wallets
 from resolvers.live import Event, Gap
-from services import live
+from services import live, merchants
+from services import payments as verbs
 from services.ledger import desk
 from services.unit_of_work import snapshot
 from tests import movement as town
@@ -157,6 +159,37 @@ async def test_a_payment_that_nobody_confirmed_expires(superuser: asyncpg.Connec
     with pytest.raises(refusals.PaymentExpired):
         await confirm(payer, closed)
     assert await town.balance(shop.account_id) == 200
+
+
+async def test_however_many_payments_are_overdue_all_expire(
+    superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer = await town.resident(balance=10_000)
+    _, shop = await town.shop()
+    opened = [await town.pay(payer, shop, 100) for _ in range(5)]
+    monkeypatch.setattr(verbs, "EXPIRED_AT_ONCE_MAX", 2)
+
+    await people.pass_time(superuser, 901)
+    await expire_payments()
+
+    assert {await town.state(one.id) for one in opened} == {State.EXPIRED}
+
+
+async def test_a_repeated_call_is_answered_whatever_became_of_payment_and_merchant(
+    superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer = await town.resident(balance=10_000, allowance=(5_000, 5))
+    _, shop = await town.shop()
+    paid = await town.pay(payer, shop, 700, key="once")
+    await superuser.execute("update merchant set status = 'CLOSED' where id = $1", shop.id)
+    monkeypatch.setattr(merchants, "_known", Remembered(seconds=30, size_max=10))
+
+    again = await town.pay(payer, shop, 700, key="once")
+
+    assert (again.id, again.state) == (paid.id, State.SUCCEEDED)
+    with pytest.raises(refusals.MerchantNotFound):
+        await town.pay(payer, shop, 700, key="twice")
+    assert await town.balance(shop.account_id) == 700
 
 
 async def test_a_frozen_wallet_pays_nothing() -> None:

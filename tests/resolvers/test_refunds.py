@@ -14,6 +14,8 @@ from domain.notices import NoticeKind
 from domain.refunds import Decision, Recommendation, State
 from resolvers import refunds
 from services import notices
+from services import refunds as verbs
+from services.ledger import desk
 from services.unit_of_work import snapshot
 from tests import factories, jobs, people
 from tests import movement as town
@@ -320,6 +322,45 @@ async def test_a_review_is_asked_for_exactly_once_per_request(superuser) -> None
         "select count(*) from ledger.outbox where job = 'review_refund'"
     )
     assert reviews == 1
+
+
+async def test_a_decision_whose_second_step_was_lost_is_answered_after_another_one_was_made(
+    superuser,
+) -> None:
+    payer, _, shop, payment = await paid()
+    finance = await people.staff(Role.FINANCE)
+    await superuser.execute("update ledger.account set posted = 100 where id = $1", shop.account_id)
+    asked = await ask(payer, payment)
+    first_step = verbs.approve(asked, actor_id=finance.user_id, key="lost", reason="一")
+    assert (await desk.post(first_step)).outcome is Outcome.INSUFFICIENT_FUNDS
+    await decide(finance, asked, key="later", reason="二")
+
+    with pytest.raises(refusals.RefundAlreadyDecided):
+        await decide(finance, asked, key="lost", reason="一")
+
+    decided = await decide(finance, asked, key="later", reason="二")
+    assert decided.refund.decision_reason() == "二"
+    assert await town.balance(REFUND_ADVANCES_ID) == -3_000
+
+
+async def test_repeated_calls_are_answered_as_the_first_time_whatever_happened_since() -> None:
+    payer, _, _, payment = await paid()
+    finance, other = await people.staff(Role.FINANCE), await people.staff(Role.FINANCE)
+    asked = await ask(payer, payment, key="ask")
+    rejected = await decide(finance, asked, Decision.REJECT, reason="不符", key="decide")
+    anew = await ask(payer, payment, key="ask again")
+    await decide(other, anew, reason="属实")
+
+    again = await ask(payer, payment, key="ask")
+    decided_again = await decide(finance, asked, Decision.REJECT, reason="不符", key="decide")
+
+    assert (again.id, again.state) == (asked.id, State.REJECTED)
+    assert decided_again == rejected
+    with pytest.raises(refusals.IdempotencyKeyReused):
+        await decide(finance, asked, Decision.REJECT, reason="另外", key="decide")
+    with pytest.raises(refusals.RefundAlreadyDecided):
+        await decide(finance, anew, key="late")
+    assert await town.balance(payer.account_id) == 20_000
 
 
 @pytest.mark.parametrize("by_policy", [True, False])

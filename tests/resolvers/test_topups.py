@@ -315,3 +315,20 @@ async def test_a_card_that_usually_tops_up_before_paying_is_recommended(
     assert first[1] is not None
     assert isinstance(first[1].id, UUID)
     assert second[0].kind is MethodKind.BALANCE
+
+
+async def test_who_tops_up_and_did_not_have_to_still_usually_pays_from_the_balance() -> None:
+    viewer = await town.resident(balance=10_000, allowance=(20_000, 10))
+    _, shop = await town.shop()
+    card = await wallets.link_bank_card(viewer, number=NORMAL)
+    asked = await ask(viewer, card, amount=500)
+    await start_top_up({"top_up_id": str(asked.id)})
+    await settle_top_up({"top_up_id": str(asked.id)})
+    await town.pay(viewer, shop, 500)
+
+    ways = await payments.payment_methods(viewer, amount_minor=700)
+
+    assert [(way.kind, way.reason) for way, _ in ways] == [
+        (MethodKind.BALANCE, Reason.USUAL),
+        (MethodKind.CARD, Reason.TOPS_UP_FIRST),
+    ]

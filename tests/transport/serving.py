@@ -206,7 +206,8 @@ def served(application: app.Application, *, port: int = 0) -> Iterator[int]:
         ws_per_message_deflate=False,
         ws_ping_interval=None,
         ws_ping_timeout=None,
-        ws_max_size=128 * 1024,
+        ws_max_size=256 * 1024,
+        http="transport.careful:CarefulProtocol",
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)

@@ -177,6 +177,19 @@ def test_an_unknown_page_is_a_json_404(http):
     assert (response.status_code, response.json()) == (404, {"code": "HTTP_404"})
 
 
+async def test_a_socket_is_logged_without_query_string_unknown_path_and_address(http, capfd):
+    for path in ("/graphql?phone=13800001111", "/13800001111"):
+        with contextlib.suppress(websockets.InvalidStatus):
+            async with connect(
+                f"ws://127.0.0.1:{http.base_url.port}{path}", subprotocols=["graphql-transport-ws"]
+            ):
+                pass
+    http.get("/healthz")
+    written = capfd.readouterr().err
+    assert "13800001111" not in written
+    assert "127.0.0.1" not in written
+
+
 async def test_a_socket_anywhere_else_is_refused(http):
     with pytest.raises(websockets.InvalidStatus):
         async with connect(f"ws://127.0.0.1:{http.base_url.port}/elsewhere"):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests import browser
+from tests.console_page import RESPONSE, run_tab, sign_in
 from tests.transport import console_site
 from transport import console
 
@@ -49,31 +48,11 @@ async def page(chromium: browser.Connection) -> AsyncIterator[browser.Page]:
         yield opened
 
 
-async def sign_in(
-    page: browser.Page, site: console_site.Site, *, phone: str, password: str
-) -> None:
-    """By keyboard alone: the phone field has the focus, Tab leads to the password."""
-    await page.open(f"{site.url}/console")
-    await page.until("document.activeElement?.name === 'phone'")
-    await page.type(phone)
-    await page.press("Tab", code=9)
-    await page.type(password)
-    await page.press("Enter", code=13, text="\r")
-
-
 async def enter(page: browser.Page, site: console_site.Site) -> None:
-    await sign_in(page, site, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
+    await sign_in(page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
     await page.until_text("RefundQueue", ".graphiql-query-editor")
 
 
-async def run_tab(page: browser.Page, name: str) -> None:
-    """Opens a prepared tab and presses the execute button."""
-    await page.click(".graphiql-tab-button", containing=name)
-    await page.until_text(name, ".graphiql-query-editor .view-lines")
-    await page.click(".graphiql-execute-button")
-
-
-RESPONSE = ".graphiql-response .view-lines"
 GRAPHQL_ANSWERS = (
     "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/graphql'))"
 )
@@ -85,7 +64,6 @@ async def test_a_query_a_mutation_and_a_subscription_work_and_nothing_leaves_the
     await enter(page, site)
     await run_tab(page, "RefundQueue")
     await page.until_text("refund-3", RESPONSE)
-    keep_screenshot(await page.screenshot())
     await run_tab(page, "DecideRefund")
     await page.until_text('"decision": "APPROVE"', RESPONSE)
     await run_tab(page, "NotificationEvents")
@@ -108,12 +86,6 @@ async def test_the_watch_sees_a_request_that_the_policy_refuses(
     await page.evaluate("fetch('https://elsewhere.example/').catch(() => null).then(() => 1)")
     await page.until("window.policyViolations.length")
     assert "connect-src https://elsewhere.example/" in await page.violations()
-
-
-def keep_screenshot(data: bytes) -> None:
-    """Writes the picture where CONSOLE_SCREENSHOT says: how the one in the docs is made."""
-    if target := os.environ.get("CONSOLE_SCREENSHOT"):
-        Path(target).write_bytes(base64.b64decode(data))
 
 
 async def test_the_header_says_who_is_signed_in_and_only_their_tabs_are_open(
@@ -149,7 +121,7 @@ async def test_every_prepared_mutation_gets_a_key_of_its_own_and_a_new_one_on_de
 async def test_a_wrong_password_is_told_in_the_language_of_the_page(
     page: browser.Page, site: console_site.Site
 ) -> None:
-    await sign_in(page, site, phone=console_site.FINANCE_PHONE, password="wrong")
+    await sign_in(page, site.url, phone=console_site.FINANCE_PHONE, password="wrong")
     await page.until_text("The phone or the password is wrong.", "[role=alert]")
 
     await page.click("button", containing="中文")
@@ -171,7 +143,7 @@ async def test_the_page_speaks_the_language_of_the_browser(
 async def test_a_resident_is_told_that_the_console_is_for_staff_and_is_signed_out(
     page: browser.Page, site: console_site.Site
 ) -> None:
-    await sign_in(page, site, phone=console_site.RESIDENT_PHONE, password=console_site.PASSWORD)
+    await sign_in(page, site.url, phone=console_site.RESIDENT_PHONE, password=console_site.PASSWORD)
     await page.until_text("This account is not a staff account", "[role=alert]")
     assert site.desk.access == {}
     assert site.desk.refresh == {}
@@ -201,7 +173,9 @@ async def test_an_ended_access_token_is_renewed_without_the_user_noticing(
 
 async def test_the_session_is_renewed_before_it_expires(page: browser.Page) -> None:
     with console_site.serve(console_site.Desk(access_seconds=2)) as site:
-        await sign_in(page, site, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
+        await sign_in(
+            page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD
+        )
         await page.until("document.querySelector('[data-testid=who]')")
         assert await asyncio.to_thread(site.desk.renewed.wait, browser.WAIT_SECONDS)
         assert await page.evaluate("document.querySelector('[data-testid=who]') !== null")

@@ -12,9 +12,11 @@ import msgspec
 import pytest
 import structlog
 
-from domain.identity import Status
+from domain import refusals
+from domain.identity import ANONYMOUS, Status
 from infra import sms
 from infra.sms import HttpSms
+from resolvers import identity as resolvers
 from tests import people as make
 from tests.infra import sandboxes
 from workers import identity
@@ -106,3 +108,29 @@ async def test_a_review_run_twice_decides_once(superuser: asyncpg.Connection) ->
 
     assert (await make.again(signed_in.viewer)).status is Status.ACTIVE
     assert await superuser.fetchval("select count(*) from notice") == 1
+
+
+async def test_what_has_served_its_purpose_is_forgotten_and_the_rest_is_kept(
+    superuser: asyncpg.Connection,
+) -> None:
+    async def rows() -> list[int]:
+        tables = ("verification_code", "login_throttle", "session")
+        return [await superuser.fetchval(f"select count(*) from {name}") for name in tables]
+
+    phone = make.phone()
+    signed_in = await make.registered(superuser, phone)
+    for address in ("192.0.2.1", "192.0.2.2"):
+        with pytest.raises(refusals.WrongCredentials):
+            await resolvers.login(ANONYMOUS, phone=phone, password="a guess", address=address)
+    await identity.forget_identity()
+    assert await rows() == [1, 3, 1]
+    await make.pass_time(superuser, 3 * 86_400)
+    await identity.forget_identity()
+    assert await rows() == [0, 3, 1]
+    await make.pass_time(superuser, 40 * 86_400)
+    await identity.forget_identity()
+    assert await rows() == [0, 0, 1]
+    await make.pass_time(superuser, 90 * 86_400)
+    await identity.forget_identity()
+    assert await rows() == [0, 0, 0]
+    assert signed_in.viewer.signed_in

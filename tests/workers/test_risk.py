@@ -116,6 +116,23 @@ async def test_a_wallet_drained_to_a_new_payee_is_frozen(superuser, amount, froz
     assert await scan_anomalies() == int(frozen)
 
 
+async def test_an_old_friend_who_got_everything_hides_no_stranger_who_did(superuser) -> None:
+    sender, friend = await town.resident(balance=101_000), await town.resident()
+    stranger = await town.resident()
+    await send(sender, friend, 1_000)
+    await people.pass_time(superuser, 100 * 86_400)  # further back than habits are read
+    assert await scan_anomalies() == 0
+    await send(sender, friend, 100_000)
+    await desk.post(factories.top_up(sender.account_id, 100_000))
+    await send(sender, stranger, 100_000)
+
+    assert await scan_anomalies() == 1
+
+    case = await case_of(sender)
+    assert case is not None
+    assert case.rule is Rule.DRAINED_TO_NEW_PAYEE
+
+
 async def test_an_old_friend_may_be_sent_everything(superuser) -> None:
     sender, friend = await town.resident(balance=101_000), await town.resident()
     await send(sender, friend, 1_000)
