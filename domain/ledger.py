@@ -70,7 +70,6 @@ class Outcome(IntEnum):
     NOT_PERMITTED = 7
     WRONG_STATE = 8
     PROOF_REQUIRED = 9
-    ALLOWANCE_EXCEEDED = 10
     REFUND_EXCEEDS_PAYMENT = 11
     REVIEWER_IS_PARTY = 12
     PAYEE_UNAVAILABLE = 13
@@ -176,7 +175,6 @@ REFUSALS: dict[Outcome, type[refusals.Refusal]] = {
     Outcome.KEY_REUSED: refusals.IdempotencyKeyReused,
     Outcome.WRONG_STATE: refusals.PaymentNotPayable,
     Outcome.PROOF_REQUIRED: refusals.ProofRequired,
-    Outcome.ALLOWANCE_EXCEEDED: refusals.AllowanceExceeded,
     Outcome.REFUND_EXCEEDS_PAYMENT: refusals.RefundNotPossible,
     Outcome.REVIEWER_IS_PARTY: refusals.ReviewerIsParty,
     Outcome.PAYEE_UNAVAILABLE: refusals.PayeeUnavailable,

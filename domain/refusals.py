@@ -209,13 +209,6 @@ class PinNotSet(Refusal):
     zh = "请先设置支付密码。"
 
 
-class AllowanceExceeded(Refusal):
-    """The payment is outside the no-PIN allowance; confirm it with a PIN."""
-
-    en = "This payment needs your payment PIN."
-    zh = "超出免密支付额度，请输入支付密码。"
-
-
 class RefundNotPossible(Refusal):
     """The payment can't be refunded, or nothing of it is left to refund."""
 

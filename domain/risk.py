@@ -39,7 +39,6 @@ class CaseState(StrEnum):
     OPEN = "OPEN"
     APPEALED = "APPEALED"
     LIFTED = "LIFTED"
-    CONFIRMED = "CONFIRMED"
 
 
 @dataclass(frozen=True, slots=True)

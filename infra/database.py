@@ -53,7 +53,7 @@ def unreachable(error: BaseException) -> bool:
         return str(getattr(error, "sqlstate", ""))[:2] in _UNREACHABLE
     # asyncpg says InterfaceError for a closed connection, and for a wrong argument with ValueError.
     closed = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
-    return closed or isinstance(error, OSError | Busy)
+    return closed or isinstance(error, OSError | Busy | asyncpg.InternalClientError)
 
 
 def credentials(url: str, *, pool_size: int = 16) -> dict[str, object]:

@@ -30,7 +30,6 @@ enums.described(
     OPEN="The wallet is frozen.",
     APPEALED="The wallet is frozen, and its owner has answered.",
     LIFTED="The wallet works again.",
-    CONFIRMED="The freeze was confirmed.",
 )
 
 

@@ -20,7 +20,7 @@ alter table top_up
   add constraint top_up_state check (state in ('PROCESSING', 'SUCCEEDED', 'FAILED')),
   add constraint top_up_amount check (amount > 0);
 alter table risk_case
-  add constraint risk_case_state check (state in ('OPEN', 'APPEALED', 'LIFTED', 'CONFIRMED'));
+  add constraint risk_case_state check (state in ('OPEN', 'APPEALED', 'LIFTED'));
 
 insert into risk_rule(code, thresholds) values
   ('PAYMENT_BURST', '{"count": 12, "seconds": 60}'),
@@ -37,7 +37,7 @@ alter table refund_review
   add constraint refund_review_recommendation check (recommendation in ('POLICY', 'FINANCE')),
   add constraint refund_review_policy check ((recommendation = 'POLICY') = (policy_id is not null));
 alter table risk_case
-  add constraint risk_case_decided check ((state in ('LIFTED', 'CONFIRMED')) = (decided_at is not null));
+  add constraint risk_case_decided check ((state = 'LIFTED') = (decided_at is not null));
 
 -- The scan for anomalies reads postings by time. A block range index costs the posting function next to nothing.
 set role wallet_ledger;

@@ -17,7 +17,7 @@ declare
   posted constant smallint := 0; insufficient constant smallint := 1; frozen constant smallint := 2;
   over_limit constant smallint := 3; not_found constant smallint := 4; wrong_currency constant smallint := 5;
   key_reused constant smallint := 6; not_permitted constant smallint := 7; wrong_state constant smallint := 8;
-  proof_needed constant smallint := 9; over_allowance constant smallint := 10; refund_excess constant smallint := 11;
+  proof_needed constant smallint := 9; refund_excess constant smallint := 11;
   party constant smallint := 12; payee_closed constant smallint := 13; expired constant smallint := 14;
   outside_policy constant smallint := 15;
   amount_max constant bigint := 1000000000000000;     -- of one leg: sums of a batch stay far from the end of bigint

@@ -216,7 +216,7 @@ async def test_a_stream_outlives_lost_connections_to_postgresql(account: int, su
 async def test_a_cursor_is_good_for_its_own_stream_only(account: int, worker) -> None:
     other = await make.open_account(worker, 72)
     cursor = await start_of(account)
-    for wrong in (await start_of(other), cursor[:-2], "A" + cursor, "", "é", cursor + "===="):
+    for wrong in (await start_of(other), cursor[:-2], "A" + cursor, "", "é"):
         with pytest.raises(InvalidInput) as refused:
             await take(transactions(account, wrong), 1)
         assert refused.value.path == ("after",)
