@@ -22,19 +22,23 @@ from services.notices import News
 from services.unit_of_work import Snapshot, UnitOfWork
 
 _COLUMNS = (
-    "id, user_id, account_id, rule, evidence, state, opened_at, opened_by, reason, appeal,"
-    " appealed_at, decided_by, decided_at, decision_reason"
+    "id, user_id, account_id, entry_id, rule, evidence, state, opened_at, opened_by, reason,"
+    " appeal, appealed_at, decided_by, decided_at, decision_reason"
 )
 Key = tuple[datetime, UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A freeze and what became of it. ``reason`` and ``opened_by`` only where staff froze."""
+    """A freeze (``entry_id``) and what became of it.
+
+    ``reason`` and ``opened_by`` only where staff froze.
+    """
 
     id: UUID
     user_id: int
     account_id: int
+    entry_id: UUID
     rule: Rule
     evidence: dict[str, Any]
     state: CaseState
@@ -68,6 +72,7 @@ def unfreeze(case: Case, *, actor_id: int, reason: str, key: str) -> Instruction
         operation=Operation.UNFREEZE,
         key=key,
         legs=ledger.touch(case.account_id),
+        related_id=case.entry_id,
         note=reading.mark_of(reason),
         memo=reading.sealed_memo(reason, actor_id=actor_id, key=key),
         detail={"case_id": str(case.id)},
@@ -270,6 +275,7 @@ def _case(row: asyncpg.Record) -> Case:
         id=row["id"],
         user_id=row["user_id"],
         account_id=row["account_id"],
+        entry_id=row["entry_id"],
         rule=Rule(row["rule"]),
         evidence=msgspec.json.decode(row["evidence"]),
         state=CaseState(row["state"]),

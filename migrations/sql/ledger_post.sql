@@ -207,6 +207,11 @@ begin
           oc := wrong_state; exit decide;             -- what is closed stays closed
         end if;
         if effect = 'UNFREEZE' and a_owner[payer] = p_actor[i] then oc := party; exit decide; end if;
+        if effect = 'UNFREEZE' and p_related[i] is not null and p_related[i] is distinct from (
+             select w.entry_id from ledger.posting w where w.account_id = ids[payer] and w.operation = 50
+              order by w.at desc, w.seq desc limit 1) then
+          oc := wrong_state; exit decide;             -- frozen anew since: that is another case
+        end if;
       elsif effect = 'SET_ALLOWANCE' then
         setting := p_detail[i]::jsonb;
         if hi > lo or p_leg_amount[lo] <> 0 or not coalesce(

@@ -135,6 +135,26 @@ async def test_a_frozen_account_pays_nothing_and_receives(worker, shop) -> None:
     assert topped_up.outcome is Outcome.POSTED
 
 
+async def test_lifting_a_freeze_does_not_lift_a_newer_one(worker, shop) -> None:
+    def ask(operation: Operation, key: str, related_id=None) -> ledger.Instruction:
+        return ledger.instruct(
+            actor_id=33,
+            operation=operation,
+            key=key,
+            legs=ledger.touch(shop["resident"]),
+            related_id=related_id,
+        )
+
+    [first] = await make.send(worker, ask(Operation.FREEZE, "first"))
+    [lifted] = await make.send(worker, ask(Operation.UNFREEZE, "lift", first.entry_id))
+    [second] = await make.send(worker, ask(Operation.FREEZE, "second"))
+    [late] = await make.send(worker, ask(Operation.UNFREEZE, "late", first.entry_id))
+    [right] = await make.send(worker, ask(Operation.UNFREEZE, "right", second.entry_id))
+
+    assert [one.outcome for one in (first, lifted, second, right)] == [Outcome.POSTED] * 4
+    assert late.outcome is Outcome.WRONG_STATE
+
+
 async def test_numbers_in_python_and_sql_agree(worker) -> None:
     rows = await worker.fetch("select id, name from ledger.operation")
 
