@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+_MEMORY_BYTES_MIN = 4 * 2**30
 SYSTEM_USER = "pengcheng-wallet"
 PRIVATE_ROOTS = (Path("/var/lib/pengcheng-wallet"), Path("/var/tmp/pengcheng-wallet"))  # noqa: S108
 SOCKET_PATH_MAX = 60  # of the base: macOS allows 104 bytes for the whole path
@@ -233,10 +235,20 @@ def sockets_base(person: Person | None) -> Path:
     return base
 
 
+def _memory() -> Path | None:
+    """The memory file system of Linux, if it is there and big enough."""
+    if not os.access(_SHARED_MEMORY, os.W_OK | os.X_OK):
+        return None
+    found = os.statvfs(_SHARED_MEMORY)
+    return _SHARED_MEMORY if found.f_bavail * found.f_frsize >= _MEMORY_BYTES_MIN else None
+
+
 def throw_away() -> Home:
-    """A home under the temporary directory that ends with its servers."""
+    """A home that ends with its servers, in memory if there is room for it: copying a database
+    for each test is then twenty times faster than on a disk.
+    """
     person = system_user() if os.geteuid() == 0 else None
-    base = Path(tempfile.mkdtemp(prefix="w-", dir=sockets_base(person)))
+    base = Path(tempfile.mkdtemp(prefix="w-", dir=_memory() or sockets_base(person)))
     if person is not None:
         os.chown(base, person.uid, person.gid)
     home = Home(postgres=base / "postgres", valkey=base / "valkey", person=person)

@@ -72,7 +72,10 @@ async def by_accounts(read: Snapshot, account_ids: Sequence[int]) -> dict[int, M
 
 
 async def open_shop(work: UnitOfWork, *, user_id: int, name: str, category: str) -> Merchant:
-    """Open a user's shop with its wallet and its code. ``user_id`` must be of role MERCHANT."""
+    """Open a user's shop with its wallet and its code; the shop they have already, if any.
+
+    ``user_id`` must be of role MERCHANT.
+    """
     assert 0 < len(name) <= NAME_LENGTH_MAX
     account_id = await work.fetchval(
         "select ledger.open_account_v1($1, $2, 'CNY')", user_id, AccountRole.MERCHANT.value
@@ -80,9 +83,9 @@ async def open_shop(work: UnitOfWork, *, user_id: int, name: str, category: str)
     made = Merchant(
         uuid4(), user_id, account_id, name, category, secrets.token_urlsafe(18), active=True
     )
-    await work.execute(
+    opened = await work.fetchval(
         "insert into merchant(id, user_id, account_id, name, category, qr_token)"
-        " values ($1, $2, $3, $4, $5, $6)",
+        " values ($1, $2, $3, $4, $5, $6) on conflict (user_id) do nothing returning true",
         made.id,
         user_id,
         account_id,
@@ -90,7 +93,8 @@ async def open_shop(work: UnitOfWork, *, user_id: int, name: str, category: str)
         category,
         made.qr_token,
     )
-    return made
+    known = None if opened else await of_user(work, user_id)
+    return known or made
 
 
 async def _one(read: Snapshot, column: str, value: object) -> Merchant | None:

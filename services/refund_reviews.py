@@ -206,14 +206,28 @@ async def sign_policy(
     payment_age_max_seconds: int,
     refunds_max_per_30_days: int,
 ) -> SignedPolicy:
-    """Let the city approve such refunds by itself from now on, in the signer's name."""
+    """Let the city approve such refunds by itself from now on, in the signer's name.
+
+    Signing the same limits again while they are in force gives the policy that is there: twins,
+    say of a repeated call, would let one live on unseen when the other is ended.
+    """
+    limits = (amount_max_minor, payment_age_max_seconds, refunds_max_per_30_days)
+    # Signatures of one person are made one at a time, or two at once would both find none.
+    await work.execute("select pg_advisory_xact_lock(3, hashtext($1))", str(actor_id))
+    row = await work.fetchrow(
+        f"select {_POLICY_COLUMNS} from ledger.refund_policy where ended_at is null"  # noqa: S608
+        " and amount_max_minor = $1 and payment_age_max_seconds = $2"
+        " and refunds_max_per_30_days = $3 and signed_by = $4 order by id limit 1",
+        *limits,
+        actor_id,
+    )
+    if row is not None:
+        return _policy(row)
     row = await work.fetchrow(
         "insert into ledger.refund_policy(amount_max_minor, payment_age_max_seconds,"  # noqa: S608
         " refunds_max_per_30_days, signed_by, signed_at) values ($1, $2, $3, $4, $5)"
         f" returning {_POLICY_COLUMNS}",
-        amount_max_minor,
-        payment_age_max_seconds,
-        refunds_max_per_30_days,
+        *limits,
         actor_id,
         work.now,
     )

@@ -22,7 +22,7 @@ key = factories.key
 _hashes: dict[str, str] = {}
 
 
-async def _person(role: Role, name: str, number: str | None) -> int:
+async def person(role: Role, name: str, number: str | None) -> int:
     if "password" not in _hashes:
         _hashes["password"] = await hashing.hash_password("Nanshan-7-harbour")
     async with unit_of_work() as work:
@@ -55,7 +55,7 @@ async def resident(
     number: str | None = None,
 ) -> Viewer:
     """A resident with a PIN, ``balance`` minor units, and maybe an allowance (amount, times)."""
-    user_id = await _person(Role.RESIDENT, name, number)
+    user_id = await person(Role.RESIDENT, name, number)
     pin_hash = await hashing.hash_pin(user_id, PIN)
     async with unit_of_work() as work:
         await pins.keep(work, user_id=user_id, pin_hash=pin_hash)
@@ -77,7 +77,7 @@ async def resident(
 
 async def shop(name: str = "荔枝书店") -> tuple[Viewer, Merchant]:
     """A merchant's operator and the shop."""
-    user_id = await _person(Role.MERCHANT, "陈思远", None)
+    user_id = await person(Role.MERCHANT, "陈思远", None)
     async with unit_of_work() as work:
         merchant = await merchants.open_shop(work, user_id=user_id, name=name, category="BOOKS")
     return await _signed_in(user_id), merchant

@@ -387,3 +387,15 @@ async def test_the_city_advances_what_the_merchant_does_not_have(superuser, by_p
     assert await town.balance(payer.account_id) == 20_000
     assert await town.balance(REFUND_ADVANCES_ID) == -3_000
     assert await town.balance(shop.account_id) < 3_000
+
+
+async def test_signing_the_same_limits_again_leaves_one_policy_to_end() -> None:
+    finance, colleague = await people.staff(Role.FINANCE), await people.staff(Role.FINANCE)
+
+    signed = await asyncio.gather(*(sign(finance) for _ in range(8)))
+    others = [await sign(finance, amount=9_999), await sign(colleague)]
+
+    assert len({one.policy.id for one in signed}) == 1
+    assert len({one.policy.id for one in [signed[0], *others]}) == 3
+    await refunds.end_policy(finance, policy_id=signed[0].policy.id)
+    assert (await sign(finance)).policy.id != signed[0].policy.id

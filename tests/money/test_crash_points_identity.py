@@ -1,0 +1,255 @@
+"""Crashes inside calls about people, and the same call again."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import asyncpg
+
+from domain import refusals
+from domain.identity import ANONYMOUS, Decision, Role, Status
+from infra import encryption, hashing
+from resolvers import identity, registrations
+from services import people as services_people
+from services.identity import first_admin
+from services.unit_of_work import unit_of_work
+from tests import movement as town
+from tests import people
+from tests.money.crashes import Case, Verbs, leaves
+
+VERBS = Verbs()
+_addresses = itertools.count(1)
+
+
+def _address() -> str:
+    """Where nobody has called from."""
+    number = next(_addresses)
+    return f"100.64.{number // 250}.{number % 250}"
+
+
+@VERBS.covering("resolvers.identity.request_verification_code")
+async def asking_for_a_code(superuser: asyncpg.Connection) -> Case:
+    number, address = people.phone(), _address()
+
+    async def run() -> None:
+        try:
+            await people.ask_code(number, address=address)
+        except refusals.RateLimited:
+            return  # one is on its way
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select v.tries_left, (select count(*) from ledger.outbox"
+            " where job = 'send_code' and args ->> 'code_id' = v.id::text)"
+            " from verification_code v where phone_index = $1",
+            services_people.phone_index(number),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.identity.register", "resolvers.identity._proven")
+async def registering(superuser: asyncpg.Connection) -> Case:
+    number, address = people.phone(), _address()
+    await people.ask_code(number, address=address)
+    code = await people.code_of(superuser, number)
+
+    async def run() -> None:
+        try:
+            await identity.register(
+                ANONYMOUS,
+                name="王小明",
+                phone=number,
+                code=code,
+                password=people.PASSWORD,
+                language="zh-CN",
+            )
+        except refusals.CodeInvalid:  # it was used: by the call whose answer was lost
+            await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=address)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select status, version, (select count(*) from session where user_id = u.id) > 0,"
+            " (select count(*) from ledger.outbox where stream = 'user:' || u.id),"
+            " (select count(*) from verification_code v"
+            "   where v.phone_index = u.phone_index and used_at is not null)"
+            " from users u where phone_index = $1",
+            services_people.phone_index(number),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.identity.login")
+async def signing_in(superuser: asyncpg.Connection) -> Case:
+    number, address = people.phone(), _address()
+    viewer = await town.resident(number=number)
+
+    async def run() -> None:
+        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=address)
+
+    key = encryption.blind_index("login phone", services_people.phone_index(number))
+    return Case(
+        run,
+        leaves(
+            superuser,
+            # Whoever never got the tokens signs in again: a session more, and no try counted.
+            "select failures, blocked_until,"
+            " (select count(*) from session where user_id = $2) >= 2"
+            " from login_throttle where key = $1",
+            key,
+            viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.identity.refresh_session")
+async def refreshing(superuser: asyncpg.Connection) -> Case:
+    number = people.phone()
+    await town.resident(number=number)
+    issued = (
+        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=_address())
+    ).session
+
+    async def run() -> None:
+        try:
+            await identity.refresh_session(ANONYMOUS, refresh_token=issued.refresh_token)
+        except refusals.SessionInvalid:
+            return  # a token works once: what was lost could be a thief's, so sign in again
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select access_hash = $2, coalesce(revoked_reason, 'REFRESH_REUSED')"
+            " from session where id = $1",
+            issued.session_id,
+            hashlib.sha256(issued.access_token.encode()).hexdigest(),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.identity.logout")
+async def signing_out(superuser: asyncpg.Connection) -> Case:
+    number = people.phone()
+    await town.resident(number=number)
+    issued = (
+        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=_address())
+    ).session
+
+    async def run() -> None:
+        await identity.logout(ANONYMOUS, refresh_token=issued.refresh_token)
+
+    return Case(
+        run,
+        leaves(superuser, "select revoked_reason from session where id = $1", issued.session_id),
+    )
+
+
+@VERBS.covering("resolvers.identity.set_payment_pin")
+async def setting_a_pin(superuser: asyncpg.Connection) -> Case:
+    viewer, address, pin = await town.resident(), _address(), "602917"
+
+    async def run() -> None:
+        await identity.set_payment_pin(viewer, password=people.PASSWORD, pin=pin, address=address)
+
+    async def effect() -> object:
+        row = await superuser.fetchrow(
+            "select pin_hash, pin_tries_left from users where id = $1", viewer.user_id
+        )
+        assert row is not None
+        right = await hashing.check_pin(viewer.user_id, pin, row["pin_hash"])
+        return right, row["pin_tries_left"]
+
+    return Case(run, effect)
+
+
+@VERBS.covering("resolvers.registrations.review_registration")
+async def deciding_a_registration(superuser: asyncpg.Connection) -> Case:
+    reviewer = await people.staff(Role.COMPLIANCE)
+    async with unit_of_work() as work:
+        user_id = await services_people.create(
+            work,
+            role=Role.RESIDENT,
+            status=Status.REFERRED,
+            name="李雷",
+            phone=people.phone(),
+            password_hash="-",
+            language="zh-CN",
+        )
+
+    async def run() -> None:
+        try:
+            await registrations.review_registration(
+                reviewer,
+                user_id=user_id,
+                decision=Decision.APPROVE,
+                reason=None,
+                expected_version=1,
+            )
+        except refusals.StaleVersion:
+            return  # decided, as the queue shows
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select status, version,"
+            " (select count(*) from ledger.account where owner_id = u.id),"
+            " (select count(*) from notice where user_id = u.id),"
+            " (select count(*) from audit_entry where object = 'user:' || u.id)"
+            " from users u where id = $1",
+            user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.registrations.registration_queue")
+async def looking_at_registrations(superuser: asyncpg.Connection) -> Case:
+    reviewer = await people.staff(Role.COMPLIANCE)
+
+    async def run() -> None:
+        await registrations.registration_queue(
+            reviewer, limit=2, after=None, before=None, backwards=False
+        )
+
+    return Case(
+        run,
+        # Each look is recorded, also the one whose answer was lost.
+        leaves(
+            superuser,
+            "select distinct action from audit_entry where actor_id = $1",
+            reviewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering()
+async def making_the_first_admin(superuser: asyncpg.Connection) -> Case:
+    await superuser.execute("update users set role = 'AUDITOR' where role = 'ADMIN'")
+    number = people.phone()
+
+    async def run() -> None:
+        try:
+            async with unit_of_work() as work:
+                await first_admin.make(work, name="陈思远", phone=number, password_hash="-")
+        except first_admin.AdminExists:
+            return  # as the command says
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select role, status,"
+            " (select count(*) from audit_entry where object = 'user:' || u.id)"
+            " from users u where phone_index = $1 or role = 'ADMIN'",
+            services_people.phone_index(number),
+        ),
+    )
+
+
+async def test_calls_about_people_survive_a_crash_at_every_statement(counter, superuser) -> None:
+    await VERBS.survive(superuser)
