@@ -14,7 +14,7 @@ run: .venv/.ready ## start everything: PostgreSQL, Valkey, gateways, API, worker
 	@exec $(PY) -m infra.stack run
 
 test: .venv/.ready ## the whole test suite, against real servers
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: .venv/.ready ## play the main job against the running (or a fresh) stack, step by step
 	@exec $(PY) -m tests.demo

@@ -29,11 +29,18 @@ ROUNDS = 2
 _COMMITTED = "select exists (select from ledger.instruction where key = $1)"
 
 
+_BURST = "update risk_rule set enabled = $1 where code = 'PAYMENT_BURST'"
+
+
 @pytest.fixture(scope="module")
 async def town(stack: running.Running) -> AsyncIterator[Town]:
     made = Town(stack, demo.world_of(stack.env))
     await made.open()
+    async with made.superuser() as connection:  # few people pay very often here
+        await connection.execute(_BURST, False)
     yield made
+    async with made.superuser() as connection:
+        await connection.execute(_BURST, True)
     await made.close()
 
 
