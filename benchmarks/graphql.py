@@ -49,7 +49,8 @@ def run(*, rounds: int, seconds: int) -> Suite:
             " under the no-PIN allowance; hot: all to one merchant; by PIN: `createPayment` and"
             " then `confirmPayment`, two requests and one bcrypt hash. Stock:"
             " `strawberry.asgi.GraphQL` with a mutation of the same shape and no database, one"
-            " process. The load client shares the machine's cores with everything it measures."
+            " process. Each run begins with an empty outbox. The load client shares the machine's"
+            " cores with everything it measures."
         ),
     )
     found: dict[str, list[load.Outcome]] = {}
@@ -61,6 +62,7 @@ def run(*, rounds: int, seconds: int) -> Suite:
                 print(f"  round {turn + 1} of {rounds}", flush=True)
                 for name, url, bodies in people.variants(running.api_url, stock_url):
                     outcome = uvloop.run(_measure(url, bodies, seconds))
+                    asyncio.run(_drained(running.superuser_url))
                     found.setdefault(name, []).append(outcome)
     figures = {name: suite.add(_figure(name, outcomes)) for name, outcomes in found.items()}
     ours, hot, stock = (figures[name] for name in ("payments, uniform", "payments, hot", "stock"))
@@ -83,6 +85,17 @@ def _figure(name: str, outcomes: list[load.Outcome]) -> Figure:
         notes=wrong[0].sample.decode(errors="replace")[:120] if wrong else "",
         rounds=rates,
     )
+
+
+async def _drained(url: str) -> None:
+    """Let the worker finish what a run left in the outbox, so that the next begins alone."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(60):
+            while await connection.fetchval("select exists (select from ledger.outbox)"):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+    finally:
+        await connection.close()
 
 
 async def _measure(url: str, bodies: Sequence[Body], seconds: int) -> load.Outcome:
@@ -176,6 +189,8 @@ async def _populate(url: str) -> _People:
         await connection.execute(
             "update ledger.city set free_max_minor_cap = 100000, free_daily_count_cap = 32000"
         )
+        # Nobody pays as often as these few residents: the scan would freeze them all.
+        await connection.execute("update risk_rule set enabled = false")
         for first, count, role in (
             (_FIRST_RESIDENT, RESIDENTS, "RESIDENT"),
             (_FIRST_MERCHANT, MERCHANTS, "MERCHANT"),
