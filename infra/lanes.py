@@ -143,9 +143,11 @@ class Lanes(Generic[Row, Answer]):
                 _fail(waiting, OutcomeUnknown())
 
     def _take(self) -> list[_Waiting[Row, Answer]]:
+        # An idle lane gets its share, so that one's commit overlaps with the other's work.
+        share = -(-len(self._queue) // (self._idle + 1))
         batch: list[_Waiting[Row, Answer]] = []
         weight = 0
-        while self._queue and len(batch) < self._batch_max:
+        while self._queue and len(batch) < min(self._batch_max, share):
             weight += self._queue[0].weight
             if weight > self._weight_max and batch:
                 break
