@@ -9,26 +9,21 @@ A field does this::
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import strawberry
 from graphql import GraphQLError
 
-from infra import settings
+from infra import cursors
 
 SIZE_MAX = 100
 SIZE_DEFAULT = 20
-_MAC_BYTES = 10
-_CURSOR_LENGTH_MAX = 400
+_PURPOSE = "page cursors"
 Key = tuple[int | str | datetime, ...]
 Node = TypeVar("Node")
 Row = TypeVar("Row")
@@ -152,32 +147,14 @@ def page(
     )
 
 
-@lru_cache(maxsize=4)
-def _signing_key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"page cursors", "sha256")
-
-
-def _mac(scope: bytes, payload: bytes) -> bytes:
-    key = _signing_key(settings.get_settings().cursor_key.get_secret_value())
-    return hmac.digest(key, scope + payload, "sha256")[:_MAC_BYTES]
-
-
 def _seal(scope: bytes, key: Key) -> str:
-    payload = msgspec.msgpack.encode(key)
-    return base64.urlsafe_b64encode(_mac(scope, payload) + payload).rstrip(b"=").decode()
+    return cursors.seal(_PURPOSE, scope, msgspec.msgpack.encode(key))
 
 
 def _open(scope: bytes, cursor: str) -> Key:
-    refusal = _bad("This cursor does not belong to this list.")
-    if len(cursor) > _CURSOR_LENGTH_MAX:
-        raise refusal
-    try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise refusal from None
-    mac, payload = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(scope, payload)):
-        raise refusal
+    payload = cursors.unseal(_PURPOSE, scope, cursor)
+    if payload is None:
+        raise _bad("This cursor does not belong to this list.")
     return tuple(msgspec.msgpack.decode(payload))
 
 

@@ -6,19 +6,15 @@ sweep finds what a lost hint did not tell.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from functools import lru_cache
 from uuid import UUID
 
 import msgspec
 
 from domain.refusals import InvalidInput
-from infra import hints, settings
+from infra import cursors, hints
 from services.unit_of_work import Snapshot
 
-_MAC_BYTES = 10
+_PURPOSE = "event cursors"
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -33,31 +29,21 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     at_us: int = 0
 
 
-@lru_cache(maxsize=4)
-def _key(secret: str) -> bytes:
-    return hmac.digest(secret.encode(), b"event cursors", "sha256")
-
-
-def _mac(topic: str, payload: bytes) -> bytes:
-    key = _key(settings.get_settings().cursor_key.get_secret_value())
-    return hmac.digest(key, topic.encode() + b"\0" + payload, "sha256")[:_MAC_BYTES]
-
-
 def seal(topic: str, position: Position) -> str:
     """The cursor that a client gets; good for this topic only."""
-    payload = msgspec.msgpack.encode(position)
-    return base64.urlsafe_b64encode(_mac(topic, payload) + payload).rstrip(b"=").decode()
+    return cursors.seal(_PURPOSE, _scope(topic), msgspec.msgpack.encode(position))
 
 
 def unseal(topic: str, cursor: str) -> Position:
     """The place a client hands back. Raises InvalidInput for a cursor that is not this topic's."""
-    try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput(path=("after",)) from None
-    if not hmac.compare_digest(sealed[:_MAC_BYTES], _mac(topic, sealed[_MAC_BYTES:])):
+    payload = cursors.unseal(_PURPOSE, _scope(topic), cursor)
+    if payload is None:
         raise InvalidInput(path=("after",))
-    return msgspec.msgpack.decode(sealed[_MAC_BYTES:], type=Position)
+    return msgspec.msgpack.decode(payload, type=Position)
+
+
+def _scope(topic: str) -> bytes:
+    return topic.encode() + b"\0"
 
 
 async def epoch(read: Snapshot) -> bytes:

@@ -43,6 +43,7 @@ class UnitOfWork(Snapshot):
         self._jobs: list[tuple[str | None, str, str]] = []
         self._hints: list[str] = []
         self.posted = False
+        self._relays = False
 
     async def execute(self, sql: str, *values: Any) -> str:
         return await self.connection.execute(sql, *values)
@@ -50,6 +51,10 @@ class UnitOfWork(Snapshot):
     def enqueue(self, job: Job, *, stream: str | None = None, **args: Any) -> None:
         """Have a job done after the commit; jobs of one stream are done in the order asked."""
         self._jobs.append((stream, job.value, msgspec.json.encode(args).decode()))
+
+    def wake_relay(self) -> None:
+        """Have the outbox looked at after the commit, though nothing is enqueued by ``enqueue``."""
+        self._relays = True
 
     def announce(self, topic: str) -> None:
         """Wake whoever watches a topic, after the commit. May be lost: the data is in tables."""
@@ -65,7 +70,7 @@ class UnitOfWork(Snapshot):
             )
 
     def _committed(self) -> None:
-        if self._jobs or self.posted:
+        if self._jobs or self._relays:
             for wake in _after_commit:
                 wake()
         hints.publish(self._hints)

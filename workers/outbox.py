@@ -61,4 +61,5 @@ class Jobs:
         else:
             async with unit_of_work() as work:
                 await outbox.done(work, [row["id"] for row in rows])
-                work.posted = any(row["stream"] for row in rows)  # the stream's next row is due
+                if any(row["stream"] for row in rows):
+                    work.wake_relay()  # the stream's next row is due

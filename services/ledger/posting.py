@@ -51,6 +51,7 @@ async def post(work: UnitOfWork, instruction: Instruction) -> Receipt:
     """A batch of one inside a unit of work: at most once, and last, because it locks accounts."""
     assert not work.posted, "a unit of work posts at most once"
     work.posted = True
+    work.wake_relay()
     [receipt] = await send(work.connection, [instruction])
     work.announce_all(topics([instruction], [receipt]))
     return receipt
