@@ -83,7 +83,8 @@ _ENTRIES = """
 select distinct on (i.id) i.id, i.actor_id, i.operation, i.key, i.at, i.memo, i.detail,
        p.account_id, p.seq, a.owner_id
   from unnest($1::bigint[], $2::timestamptz[]) as k(account_id, at)
-  join ledger.posting p on p.account_id = k.account_id and p.at = k.at
+  cross join lateral (  -- fenced, so that no plan reads all that the account ever did
+    select w.* from ledger.posting w where w.account_id = k.account_id and w.at = k.at offset 0) p
   join ledger.account a on a.id = p.account_id
   join ledger.instruction i on i.id = p.entry_id
  where p.operation in (50, 51)"""
