@@ -53,7 +53,7 @@ def run(*, rounds: int, seconds: int) -> Suite:
             f" median of {rounds} interleaved rounds of {seconds} s. Hot: every payment credits one"
             f" merchant. pgbench: prepared protocol, {CLIENTS} clients, one payment a transaction."
             " Minimal: key, entry, two postings, two guarded balances, hot row locked last"
-            " (`benchmarks/minimal.sql`). Desk: one lane, in one Python process; its function also"
+            " (`benchmarks/minimal.sql`). Desk: two lanes, in one Python process; its function also"
             " keeps status, limits, allowance, payment states, events and outbox."
         ),
     )
@@ -174,7 +174,7 @@ def _pgbench(servers: embedded.Servers, name: str, script: str, seconds: int) ->
 
 async def _desk(servers: embedded.Servers, callers: int, kind: str, seconds: int) -> Figure:
     url = servers.postgres_url("wallet_api")
-    desk = Desk(url, lanes=1, queue_max=4096, relay=lambda: None)
+    desk = Desk(url, lanes=2, queue_max=4096, relay=lambda: None)
     desk.start()
     paid, wrong, latencies = 0, 0, []
     run_id = random.randrange(10**9)

@@ -1,5 +1,7 @@
-"""Group commit by natural batching, without a timer: a lane takes whatever waits as one batch.
+"""Group commit by natural batching, without a timer: a lane takes whatever waits for it.
 
+Rows of one ``affinity`` share a lane: two lanes that credit one merchant would only wait for each
+other's commit. A crowd is helped by an idle lane all the same: its batch is then ready to go.
 The rows are opaque here. A lane resends a batch whose fate it does not know, which is safe only
 because every row carries a key that the function behind ``call`` honours.
 """
@@ -11,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, TypeVar
 
 import asyncpg
@@ -44,6 +47,7 @@ class _Waiting(Generic[Row, Answer]):
 class Lanes(Generic[Row, Answer]):
     """``lanes`` connections of their own, each sending batches of ≤ ``batch_max`` rows.
 
+    ``queue_max`` bounds what waits for all of them.
     ``call`` sends one batch and returns an answer per row, after its commit; ``committed`` is told
     of every batch. ``attempts_max`` bounds how often a batch is resent before ``OutcomeUnknown``.
     """
@@ -63,13 +67,13 @@ class Lanes(Generic[Row, Answer]):
         self._connect = connect
         self._call = call
         self._committed = committed
-        self._lanes = lanes
         self._batch_max = batch_max
+        self._crowd = max(1, batch_max // 2)
         self._weight_max = weight_max
         self._queue_max = queue_max
         self._attempts_max = attempts_max
-        self._queue: deque[_Waiting[Row, Answer]] = deque()
-        self._wake = asyncio.Event()
+        self._queues: list[deque[_Waiting[Row, Answer]]] = [deque() for _ in range(lanes)]
+        self._wakes = [asyncio.Event() for _ in range(lanes)]
         self._idle = 0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,11 +84,11 @@ class Lanes(Generic[Row, Answer]):
     @property
     def waiting(self) -> int:
         """How many rows wait for a lane."""
-        return len(self._queue)
+        return sum(map(len, self._queues))
 
     def start(self) -> None:
-        metrics.LANE_QUEUE.set_function(lambda: len(self._queue))
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._lanes)]
+        metrics.LANE_QUEUE.set_function(lambda: self.waiting)
+        self._tasks = [asyncio.create_task(self._run(lane)) for lane in range(len(self._queues))]
 
     async def stop(self, *, drain_seconds: float = 10) -> None:
         """Take nothing new, answer what was accepted, then end."""
@@ -92,41 +96,52 @@ class Lanes(Generic[Row, Answer]):
         try:
             async with asyncio.timeout(drain_seconds):
                 # Polled at shutdown only, so that the lanes need no second signal.
-                while self._queue or self._idle < self._lanes:  # noqa: ASYNC110
+                while self.waiting or self._idle < len(self._queues):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            log.warning("lanes_not_drained", waiting=len(self._queue))
+            log.warning("lanes_not_drained", waiting=self.waiting)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for waiting in self._queue:
+        for waiting in chain.from_iterable(self._queues):
             _fail(waiting, OutcomeUnknown())
 
-    def put(self, row: Row, *, weight: int) -> asyncio.Future[Answer]:
+    def put(self, row: Row, *, weight: int, affinity: int = 0) -> asyncio.Future[Answer]:
         """The future answer. Cancelling it does not undo a row that was sent already."""
-        if self._closing or len(self._queue) >= self._queue_max:
+        if self._closing or self.waiting >= self._queue_max:
             raise LaneFull
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(row, weight, answer))
-        self._wake.set()
+        lane = affinity % len(self._queues)
+        self._queues[lane].append(_Waiting(row, weight, answer))
+        self._wakes[lane].set()
+        if len(self._queues[lane]) == self._crowd:
+            for wake in self._wakes:
+                wake.set()
         return answer
 
-    async def _run(self) -> None:
+    async def _run(self, lane: int) -> None:
         connection: asyncpg.Connection | None = None
         try:
             while True:
-                while not self._queue:
-                    self._wake.clear()
+                while not (queue := self._next(lane)):
+                    self._wakes[lane].clear()
                     self._idle += 1
                     try:
-                        await self._wake.wait()
+                        await self._wakes[lane].wait()
                     finally:
                         self._idle -= 1
-                if batch := self._take():
+                if batch := self._take(queue):
                     connection = await self._attend(connection, batch)
         finally:
             if connection is not None:
                 connection.terminate()
+
+    def _next(self, lane: int) -> deque[_Waiting[Row, Answer]] | None:
+        """The lane's own queue, or a crowded one to help with."""
+        if self._queues[lane]:
+            return self._queues[lane]
+        longest = max(self._queues, key=len)
+        return longest if len(longest) >= self._crowd else None
 
     async def _attend(
         self, connection: asyncpg.Connection | None, batch: list[_Waiting[Row, Answer]]
@@ -142,16 +157,15 @@ class Lanes(Generic[Row, Answer]):
             for waiting in batch:
                 _fail(waiting, OutcomeUnknown())
 
-    def _take(self) -> list[_Waiting[Row, Answer]]:
-        # An idle lane gets its share, so that one's commit overlaps with the other's work.
-        share = -(-len(self._queue) // (self._idle + 1))
+    def _take(self, queue: deque[_Waiting[Row, Answer]]) -> list[_Waiting[Row, Answer]]:
         batch: list[_Waiting[Row, Answer]] = []
         weight = 0
-        while self._queue and len(batch) < min(self._batch_max, share):
-            weight += self._queue[0].weight
+        limit = self._crowd if self._idle and len(queue) >= self._crowd else self._batch_max
+        while queue and len(batch) < limit:
+            weight += queue[0].weight
             if weight > self._weight_max and batch:
                 break
-            waiting = self._queue.popleft()
+            waiting = queue.popleft()
             if not waiting.answer.cancelled():
                 batch.append(waiting)
         return batch

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     demo_file: str = ""
 
     database_pool_size: int = Field(default=16, ge=2, le=200)
-    lanes: int = Field(default=1, ge=1, le=4)
+    lanes: int = Field(default=2, ge=1, le=4)
     lane_queue_max: int = Field(default=4096, ge=1)
 
     encryption_keys: SecretStr = SecretStr("")

@@ -48,7 +48,9 @@ class Desk:
         if database.in_session():
             raise RuntimeError("close the session before posting money")
         try:
-            return await self.lanes.put(instruction, weight=len(instruction.legs))
+            return await self.lanes.put(
+                instruction, weight=len(instruction.legs), affinity=_credited(instruction)
+            )
         except (LaneFull, OutcomeUnknown) as error:
             raise Overloaded from error
 
@@ -58,6 +60,11 @@ class Desk:
     def _committed(self, instructions: list[Instruction], receipts: list[Receipt]) -> None:
         hints.publish(posting.topics(instructions, receipts))
         self._relay()
+
+
+def _credited(instruction: Instruction) -> int:
+    """The account that many may be paying at once; payments to one merchant share a lane."""
+    return max(instruction.legs, key=lambda leg: leg.amount_minor).account_id
 
 
 _current: Desk | None = None

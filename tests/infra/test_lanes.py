@@ -58,7 +58,9 @@ async def _call(connection: asyncpg.Connection, rows: list[Row]) -> list[int]:
 
 
 @asynccontextmanager
-async def opened(url: str, *, queue_max: int = 100, attempts_max: int = 20) -> AsyncIterator[Lane]:
+async def opened(
+    url: str, *, queue_max: int = 100, attempts_max: int = 20, count: int = 1, batch_max: int = 256
+) -> AsyncIterator[Lane]:
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(url, server_settings=_SETTINGS, timeout=5)
 
@@ -66,6 +68,8 @@ async def opened(url: str, *, queue_max: int = 100, attempts_max: int = 20) -> A
         connect,
         _call,
         committed=lambda rows, answers: None,
+        lanes=count,
+        batch_max=batch_max,
         queue_max=queue_max,
         attempts_max=attempts_max,
     )
@@ -151,6 +155,33 @@ async def test_the_batch_of_a_locked_row_is_halved_and_its_neighbours_are_answer
     print(f"batches halved for a lock: {timeouts}")
     assert timeouts >= 3  # 8 → 4 → 2 → 1
     assert len(await effects(superuser)) == 9
+
+
+async def test_what_shares_an_affinity_shares_a_lane_and_stops_no_other(url, superuser) -> None:
+    async with opened(url, count=2) as lanes, held(url, 0) as let_go:
+        stuck = lanes.put(Row("stuck"), weight=1, affinity=2)
+        await until(superuser, _WAITING)
+        behind = [lanes.put(Row(f"b{n}", gate=1), weight=1, affinity=2) for n in range(4)]
+        beside = [lanes.put(Row(f"n{n}", gate=1), weight=1, affinity=7) for n in range(4)]
+        assert await asyncio.gather(*beside) == [10] * 4
+        assert not any(answer.done() for answer in (stuck, *behind))
+        await let_go()
+        assert await asyncio.gather(stuck, *behind) == [10] * 5
+        assert lanes.rows == 9
+
+
+async def test_an_idle_lane_helps_a_crowd(url, superuser) -> None:
+    async with opened(url, count=2, batch_max=8) as lanes, held(url, 0) as let_go:
+        stuck = lanes.put(Row("stuck"), weight=1, affinity=2)
+        await until(superuser, _WAITING)
+        crowd = [lanes.put(Row(f"c{n}", gate=1), weight=1, affinity=2) for n in range(8)]
+        done, waiting = await asyncio.wait(crowd, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert done
+        assert not stuck.done()
+        await let_go()
+        assert await asyncio.gather(stuck, *crowd) == [10] * 9
+        assert lanes.rows == 9
+    print(f"helped with {len(done)}, left {len(waiting)}")
 
 
 async def test_a_row_whose_caller_left_in_time_is_not_sent_and_a_sent_one_stands(
