@@ -54,7 +54,10 @@ class Operation(IntEnum):
     REJECT_REFUND = 42
     FREEZE = 50
     UNFREEZE = 51
+    FREEZE_OWN = 52
+    UNFREEZE_OWN = 53
     SET_ALLOWANCE = 60
+    SET_CAUTION = 61
 
 
 class Outcome(IntEnum):

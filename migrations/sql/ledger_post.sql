@@ -5,7 +5,7 @@
 -- locks in statements of their own (READ COMMITTED), so a repeated key either sees the first outcome or waits for it.
 -- Outcomes NOT_FOUND, KEY_REUSED and NOT_PERMITTED are not kept: they say that nothing like this was ever asked.
 set role wallet_ledger;
-create function ledger.post_v1(
+create or replace function ledger.post_v1(
   p_actor bigint[], p_operation smallint[], p_key text[], p_hash bytea[], p_subject uuid[], p_related uuid[],
   p_proof uuid[], p_memo bytea[], p_detail text[], p_leg_end int[], p_leg_account bigint[], p_leg_amount bigint[],
   out outcome smallint[], out entry uuid[], out replayed boolean[], out at timestamptz[], out state smallint[])
@@ -26,6 +26,7 @@ declare
   ids bigint[]; a_owner bigint[]; a_role smallint[]; a_currency text[]; a_status smallint[]; a_overdraw boolean[];
   a_posted bigint[]; a_held bigint[]; a_seq bigint[]; a_seq0 bigint[]; a_at timestamptz; a_day date[];
   a_out bigint[]; a_free int[]; a_day_max bigint[]; a_free_max bigint[]; a_free_count_max int[];
+  a_own boolean[];
   o_effect text[]; o_login boolean[]; o_actor text[]; o_debit int[]; o_credit int[]; o_from int[]; o_to smallint[];
   o_proof boolean[]; o_limit boolean[]; o_frozen boolean[];
   pay_ids uuid[]; pay_payer bigint[]; pay_payee bigint[]; pay_amount bigint[]; pay_state smallint[];
@@ -63,10 +64,12 @@ begin
   -- 1. Lock all accounts in one statement, in id order: two batches may wait for each other, never in a circle.
   select array_agg(s.id), array_agg(s.owner_id), array_agg(s.role), array_agg(s.currency::text), array_agg(s.status),
          array_agg(s.may_overdraw), array_agg(s.posted), array_agg(s.held), array_agg(s.seq), max(s.at),
-         array_agg(s.limit_day), array_agg(s.day_out), array_agg(s.day_free_count::int), array_agg(s.day_max),
-         array_agg(s.free_max), array_agg(s.free_count_max::int)
+         array_agg(s.limit_day), array_agg(s.day_out), array_agg(s.day_free_count::int),
+         array_agg(case when s.caution_until > '-infinity' and s.caution_until > ledger.now()
+                        then least(s.day_max, s.caution_day_max) else s.day_max end),
+         array_agg(s.free_max), array_agg(s.free_count_max::int), array_agg(s.frozen_by_owner)
     into ids, a_owner, a_role, a_currency, a_status, a_overdraw, a_posted, a_held, a_seq, a_at,
-         a_day, a_out, a_free, a_day_max, a_free_max, a_free_count_max
+         a_day, a_out, a_free, a_day_max, a_free_max, a_free_count_max, a_own
     from (select * from ledger.account c where c.id = any(p_leg_account) order by c.id for no key update) s;
   a_seq0 := a_seq;
 
@@ -203,14 +206,26 @@ begin
         end if;
       elsif effect in ('FREEZE', 'UNFREEZE') then
         if hi > lo or p_leg_amount[lo] <> 0 then oc := not_permitted; exit decide; end if;
-        if (effect = 'FREEZE' and a_status[payer] <> 1) or (effect = 'UNFREEZE' and a_status[payer] not in (2, 3)) then
-          oc := wrong_state; exit decide;             -- what is closed stays closed
+        a := case when effect = 'UNFREEZE' then 1 when p_detail[i]::jsonb ->> 'level' = 'FULL' then 3 else 2 end;
+        if a_status[payer] = 4 or a_status[payer] = a and a = 1
+           or (effect = 'FREEZE' and a_status[payer] >= a and (o_actor[op] = 'OWNER' or not a_own[payer])) then
+          oc := wrong_state; exit decide;             -- what is closed stays closed; staff may take an owner's freeze over
         end if;
-        if effect = 'UNFREEZE' and a_owner[payer] = p_actor[i] then oc := party; exit decide; end if;
+        if o_actor[op] = 'OWNER' and a_status[payer] <> 1 and not a_own[payer] then
+          oc := frozen; exit decide;                  -- frozen by others, for others to lift
+        end if;
+        if effect = 'UNFREEZE' and o_actor[op] = 'STAFF' and a_owner[payer] = p_actor[i] then oc := party; exit decide; end if;
         if effect = 'UNFREEZE' and p_related[i] is not null and p_related[i] is distinct from (
-             select w.entry_id from ledger.posting w where w.account_id = ids[payer] and w.operation = 50
+             select w.entry_id from ledger.posting w where w.account_id = ids[payer] and w.operation in (50, 52)
               order by w.at desc, w.seq desc limit 1) then
           oc := wrong_state; exit decide;             -- frozen anew since: that is another case
+        end if;
+      elsif effect = 'SET_CAUTION' then
+        setting := p_detail[i]::jsonb;
+        if hi > lo or p_leg_amount[lo] <> 0 or not coalesce(
+             case when pg_input_is_valid(setting ->> 'seconds', 'int') and pg_input_is_valid(setting ->> 'day_max', 'bigint')
+                  then (setting ->> 'seconds')::int between 1 and 604800 and (setting ->> 'day_max')::bigint >= 0 end, false) then
+          oc := not_permitted; exit decide;
         end if;
       elsif effect = 'SET_ALLOWANCE' then
         setting := p_detail[i]::jsonb;
@@ -226,7 +241,9 @@ begin
         for j in lo..hi loop
           a := leg_i[j];
           if p_leg_amount[j] < 0 and a_status[a] <> 1 then oc := frozen; exit decide; end if;
-          if p_leg_amount[j] > 0 and a_status[a] > 2 then oc := payee_closed; exit decide; end if;
+          if p_leg_amount[j] > 0 and (a_status[a] = 4 or a_status[a] = 3 and o_actor[op] <> 'SYSTEM') then
+            oc := payee_closed; exit decide;          -- what the bank has taken already still arrives
+          end if;
         end loop;
       end if;
       -- proven, or within the allowance, or only opened
@@ -287,8 +304,16 @@ begin
           expires_at = null
         where q.id = pay_ids[pay];
     elsif effect in ('FREEZE', 'UNFREEZE') then
-      a_status[payer] := case when effect = 'FREEZE' then 2 else 1 end;
-      update ledger.account c set status = a_status[payer] where c.id = ids[payer];
+      a_status[payer] := case when effect = 'UNFREEZE' then 1
+                              else greatest(a_status[payer], case when p_detail[i]::jsonb ->> 'level' = 'FULL' then 3 else 2 end) end;
+      a_own[payer] := effect = 'FREEZE' and o_actor[op] = 'OWNER';
+      update ledger.account c set status = a_status[payer], frozen_by_owner = a_own[payer] where c.id = ids[payer];
+    elsif effect = 'SET_CAUTION' then                 -- never shortened, never loosened while it lasts
+      m := (setting ->> 'day_max')::bigint;
+      update ledger.account c set caution_until = greatest(c.caution_until, ts + make_interval(secs => (setting ->> 'seconds')::int)),
+          caution_day_max = case when c.caution_until > ts then least(c.caution_day_max, m) else m end
+        where c.id = ids[payer] returning least(c.day_max, c.caution_day_max) into m;
+      a_day_max[payer] := m;
     elsif effect = 'SET_ALLOWANCE' then
       a_free_max[payer] := (setting ->> 'amount_max')::bigint; a_free_count_max[payer] := (setting ->> 'daily_count_max')::int;
       update ledger.account c set free_max = a_free_max[payer], free_count_max = a_free_count_max[payer] where c.id = ids[payer];

@@ -244,13 +244,26 @@ select 'DAY_COUNTER_WRONG', a.id, null::uuid,
 
 GUARDS = Check(
     "freezes and allowances against the account's own stream",
-    ("STATUS_MISMATCH", "DEBIT_WHILE_FROZEN", "ALLOWANCE_MISMATCH"),
+    ("STATUS_MISMATCH", "DEBIT_WHILE_FROZEN", "ALLOWANCE_MISMATCH", "CAUTION_MISMATCH"),
     """
-with turns as materialized (
-  select p.account_id, p.entry_id, p.seq, o.effect,
-         lead(p.seq) over (partition by p.account_id order by p.seq) as until
+with every_turn as (
+  select p.account_id, p.entry_id, p.seq, o.effect, o.actor_is = 'OWNER' as own,
+         case when o.effect = 'UNFREEZE' then 1
+              when i.detail ->> 'level' = 'FULL' then 3 else 2 end as level,
+         lead(p.seq) over w as until,
+         count(*) filter (where o.effect = 'UNFREEZE') over w as thaws
     from ledger.posting p join ledger.operation o on o.id = p.operation
-   where o.effect in ('FREEZE', 'UNFREEZE')),
+    left join ledger.instruction i on i.id = p.entry_id and i.outcome = 0
+   where o.effect in ('FREEZE', 'UNFREEZE')
+  window w as (partition by p.account_id order by p.seq)),
+turns as materialized (
+  select t.*, max(t.level) over (partition by t.account_id, t.thaws order by t.seq) as status
+    from every_turn t),
+cautions as materialized (
+  select p.account_id, max(p.at + make_interval(secs => (i.detail ->> 'seconds')::int)) as until
+    from ledger.posting p join ledger.operation o on o.id = p.operation
+    join ledger.instruction i on i.id = p.entry_id and i.outcome = 0
+   where o.effect = 'SET_CAUTION' group by p.account_id),
 settings as materialized (
   select distinct on (p.account_id) p.account_id, p.entry_id, i.detail
     from ledger.posting p join ledger.operation o on o.id = p.operation
@@ -259,7 +272,8 @@ settings as materialized (
 select 'STATUS_MISMATCH', a.id, t.entry_id, format('status %s, but the last turn was %s',
   a.status, coalesce(t.effect, 'none'))
   from ledger.account a left join turns t on t.account_id = a.id and t.until is null
- where a.status <> case when t.effect = 'FREEZE' then 2 else 1 end
+ where a.status <> coalesce(t.status, 1)
+    or a.frozen_by_owner <> coalesce(t.own and t.effect = 'FREEZE', false)
 union all
 select 'DEBIT_WHILE_FROZEN', p.account_id, p.entry_id,
   format('number %s debits after freeze number %s', p.seq, t.seq)
@@ -272,7 +286,12 @@ select 'ALLOWANCE_MISMATCH', a.id, s.entry_id, format('%s up to %s a day, the ow
   a.free_count_max, a.free_max, s.detail)
   from ledger.account a left join settings s on s.account_id = a.id
  where a.free_max <> coalesce((s.detail ->> 'amount_max')::bigint, 0)
-    or a.free_count_max <> coalesce((s.detail ->> 'daily_count_max')::int, 0)""",
+    or a.free_count_max <> coalesce((s.detail ->> 'daily_count_max')::int, 0)
+union all
+select 'CAUTION_MISMATCH', a.id, null, format('careful until %s, the entries say %s',
+  a.caution_until, coalesce(c.until, '-infinity'))
+  from ledger.account a left join cautions c on c.account_id = a.id
+ where a.caution_until <> coalesce(c.until, '-infinity')""",
 )
 
 PROOFS = Check(

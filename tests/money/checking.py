@@ -29,7 +29,7 @@ async def agree(world: World) -> None:
         account, today = model.accounts[row["id"]], city_day(now)
         counted = row["limit_day"] == today
         kept = (row["posted"], row["seq"], row["status"], row["free_max"], row["free_count_max"])
-        said = (account.posted, account.seq, 2 if account.frozen else 1)
+        said = (account.posted, account.seq, account.status)
         assert kept == (*said, account.free_max, account.free_count_max), row["id"]
         out = (row["day_out"], row["day_free_count"]) if counted else (0, 0)
         assert out == ((account.out, account.free) if account.day == today else (0, 0)), row["id"]

@@ -131,9 +131,27 @@ def allow(world: World, a: int, b: int, amount: int) -> Instruction | None:
 
 def freeze(world: World, a: int, b: int, amount: int) -> Instruction | None:
     account = pick(world.residents + world.merchants, a)
+    detail = {"rule": "TEST"} | ({"level": "FULL"} if b % 5 == 0 else {})
+    return _ask(world, (0, FINANCE)[b % 2], Operation.FREEZE, ledger.touch(account), detail=detail)
+
+
+def freeze_own(world: World, a: int, b: int, amount: int) -> Instruction | None:
+    account = pick(world.residents + world.merchants, a)
+    detail: dict[str, object] = {"level": ("DEBIT_BLOCK", "FULL")[b % 2]}
     return _ask(
-        world, (0, FINANCE)[b % 2], Operation.FREEZE, ledger.touch(account), detail={"rule": "TEST"}
+        world, world.owner(account), Operation.FREEZE_OWN, ledger.touch(account), detail=detail
     )
+
+
+def unfreeze_own(world: World, a: int, b: int, amount: int) -> Instruction | None:
+    account = pick(world.residents + world.merchants, a)
+    return _ask(world, world.owner(account), Operation.UNFREEZE_OWN, ledger.touch(account))
+
+
+def be_careful(world: World, a: int, b: int, amount: int) -> Instruction | None:
+    account = pick(world.residents, a)
+    detail: dict[str, object] = {"seconds": 60 * (b + 1), "day_max": amount}
+    return _ask(world, 0, Operation.SET_CAUTION, ledger.touch(account), detail=detail)
 
 
 def unfreeze(world: World, a: int, b: int, amount: int) -> Instruction | None:
@@ -248,6 +266,6 @@ KINDS: dict[str, Build] = {
     f.__name__: f
     for f in (
         top_up, pay, transfer, allow, confirm, cancel, expire, ask_refund, approve, reject, freeze,
-        unfreeze, repeat,
+        unfreeze, freeze_own, unfreeze_own, be_careful, repeat,
     )
 }  # fmt: skip

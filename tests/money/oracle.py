@@ -20,8 +20,11 @@ FREE_MAX_CAP, FREE_COUNT_CAP, DAY_MAX = 20_000, 10, 500_000
 DEBITS = {Operation.TRANSFER, Operation.CREATE_PAYMENT, Operation.CONFIRM_PAYMENT}
 OWNERS = DEBITS | {
     Operation.CANCEL_PAYMENT, Operation.REQUEST_REFUND, Operation.SET_ALLOWANCE,
+    Operation.FREEZE_OWN, Operation.UNFREEZE_OWN,
 }  # fmt: skip
-PROVEN = {Operation.TRANSFER, Operation.CONFIRM_PAYMENT, Operation.SET_ALLOWANCE}
+PROVEN = {
+    Operation.TRANSFER, Operation.CONFIRM_PAYMENT, Operation.SET_ALLOWANCE, Operation.UNFREEZE_OWN,
+}  # fmt: skip
 AWAITING, SUCCEEDED, CANCELLED, EXPIRED, REVIEWED, REFUNDED = range(1, 7)
 
 
@@ -32,7 +35,10 @@ class Account:
     overdraw: bool = False
     posted: int = 0
     seq: int = 0
-    frozen: bool = False
+    status: int = 1
+    own: bool = False
+    careful_until: datetime | None = None
+    careful_max: int = 0
     day: date | None = None
     out: int = 0
     free: int = 0
@@ -135,8 +141,12 @@ class Model:
 
     def _decide(self, asked: Instruction, at: datetime) -> Outcome | None:
         match asked.operation:
-            case Operation.FREEZE | Operation.UNFREEZE:
+            case Operation.FREEZE | Operation.FREEZE_OWN:
                 return self._decide_freeze(asked)
+            case Operation.UNFREEZE | Operation.UNFREEZE_OWN:
+                return self._decide_unfreeze(asked, at)
+            case Operation.SET_CAUTION:
+                return None
             case Operation.SET_ALLOWANCE:
                 return self._allowance(asked) or self._unproven(asked, at)
             case Operation.CREATE_PAYMENT:
@@ -150,13 +160,24 @@ class Model:
 
     def _decide_freeze(self, asked: Instruction) -> Outcome | None:
         account = self.accounts[asked.legs[0].account_id]
-        if account.frozen == (asked.operation is Operation.FREEZE):
+        by_owner = asked.operation is Operation.FREEZE_OWN
+        if account.status >= level(asked) and (by_owner or not account.own):
             return Outcome.WRONG_STATE
-        mine = account.owner == asked.actor_id
-        return Outcome.REVIEWER_IS_PARTY if mine and account.frozen else None
+        lifted_by_others = by_owner and account.status > 1 and not account.own
+        return Outcome.ACCOUNT_FROZEN if lifted_by_others else None
+
+    def _decide_unfreeze(self, asked: Instruction, at: datetime) -> Outcome | None:
+        account = self.accounts[asked.legs[0].account_id]
+        if account.status == 1:
+            return Outcome.WRONG_STATE
+        if asked.operation is Operation.UNFREEZE_OWN:
+            return self._unproven(asked, at) if account.own else Outcome.ACCOUNT_FROZEN
+        return Outcome.REVIEWER_IS_PARTY if account.owner == asked.actor_id else None
 
     def _decide_create(self, asked: Instruction, at: datetime) -> Outcome | None:
-        refused = self._frozen(asked)
+        payee = max(asked.legs, key=lambda leg: leg.amount_minor)
+        closed = self.accounts[payee.account_id].status > 2
+        refused = Outcome.PAYEE_UNAVAILABLE if closed else self._frozen(asked)
         if refused is None and self._is_free(asked, at):
             refused = self._money(asked, at)
         return refused
@@ -215,8 +236,13 @@ class Model:
         return None if until is not None and until > at else Outcome.PROOF_REQUIRED
 
     def _frozen(self, asked: Instruction) -> Outcome | None:
-        payer = next(leg.account_id for leg in asked.legs if leg.amount_minor < 0)
-        return Outcome.ACCOUNT_FROZEN if self.accounts[payer].frozen else None
+        for leg in asked.legs:
+            status = self.accounts[leg.account_id].status
+            if leg.amount_minor < 0 and status != 1:
+                return Outcome.ACCOUNT_FROZEN
+            if leg.amount_minor > 0 and status > 2:
+                return Outcome.PAYEE_UNAVAILABLE
+        return None
 
     def _allowance(self, asked: Instruction) -> Outcome | None:
         ok = 0 <= detail(asked, "amount_max") <= FREE_MAX_CAP
@@ -235,7 +261,9 @@ class Model:
             if leg.amount_minor >= 0:
                 continue
             out = account.out if account.day == city_day(at) else 0
-            if asked.operation in DEBITS and out - leg.amount_minor > DAY_MAX:
+            careful = account.careful_until is not None and account.careful_until > at
+            day_max = min(DAY_MAX, account.careful_max) if careful else DAY_MAX
+            if asked.operation in DEBITS and out - leg.amount_minor > day_max:
                 return Outcome.DAILY_LIMIT_EXCEEDED
             if account.posted + leg.amount_minor < 0 and not account.overdraw:
                 return Outcome.INSUFFICIENT_FUNDS
@@ -248,14 +276,26 @@ class Model:
         match asked.operation:
             case Operation.CREATE_PAYMENT:
                 return self._create(asked, receipt)
-            case Operation.FREEZE | Operation.UNFREEZE:
-                first.frozen = asked.operation is Operation.FREEZE
+            case Operation.FREEZE | Operation.FREEZE_OWN:
+                first.status = max(first.status, level(asked))
+                first.own = asked.operation is Operation.FREEZE_OWN
+            case Operation.UNFREEZE | Operation.UNFREEZE_OWN:
+                first.status, first.own = 1, False
+            case Operation.SET_CAUTION:
+                self._be_careful(first, asked, receipt.at)
             case Operation.SET_ALLOWANCE:
                 first.free_max = detail(asked, "amount_max")
                 first.free_count_max = detail(asked, "daily_count_max")
         self._move(asked, receipt.at)
         payment = self.payments.get(asked.subject_id) if asked.subject_id else None
         return None if payment is None else self._step(asked, payment, receipt)
+
+    def _be_careful(self, account: Account, asked: Instruction, at: datetime) -> None:
+        until = at + timedelta(seconds=detail(asked, "seconds"))
+        lasts = account.careful_until is not None and account.careful_until > at
+        day_max = detail(asked, "day_max")
+        account.careful_max = min(account.careful_max, day_max) if lasts else day_max
+        account.careful_until = max(account.careful_until or until, until)
 
     def _create(self, asked: Instruction, receipt: Receipt) -> int:
         assert receipt.entry_id is not None
@@ -312,6 +352,11 @@ class Model:
 
 def city_day(at: datetime) -> date:
     return at.astimezone(ZONE).date()
+
+
+def level(asked: Instruction) -> int:
+    """The status that a freeze asks for."""
+    return 3 if "FULL" in (asked.detail or "") else 2
 
 
 def detail(asked: Instruction, name: str) -> int:

@@ -133,6 +133,10 @@ CORRUPTIONS = [
     ("STATUS_MISMATCH", "ben", None, "update ledger.account set status = 1 where id = {ben}"),
     ("DEBIT_WHILE_FROZEN", "ann", "sent",
      "update ledger.posting set operation = 50 where entry_id = '{allowed}'"),
+    ("STATUS_MISMATCH", "ben", None, "update ledger.account set frozen_by_owner = true where"
+     " id = {ben}"),
+    ("CAUTION_MISMATCH", "ann", None, "update ledger.account set caution_until = 'infinity'"
+     " where id = {ann}"),
     ("ALLOWANCE_MISMATCH", "ann", "allowed", "update ledger.account set free_max = 9999 where"
      " id = {ann}"),
     ("OUTBOX_DEAD", None, None, "update ledger.outbox set dead = true"),

@@ -123,5 +123,5 @@ async def test_seeded_histories_meet_every_outcome_and_the_oracle_agrees(worker)
 
     assert (await checking.verified(worker)).faults == []
     print(dict(outcomes))
-    unreachable = {"CURRENCY_MISMATCH", "PAYEE_UNAVAILABLE"}
+    unreachable = {"CURRENCY_MISMATCH"}
     assert set(outcomes) == {outcome.name for outcome in Outcome} - unreachable

@@ -159,3 +159,103 @@ async def test_numbers_in_python_and_sql_agree(worker) -> None:
     rows = await worker.fetch("select id, name from ledger.operation")
 
     assert {row["id"]: row["name"] for row in rows} == {o.value: o.name for o in Operation}
+
+
+def freeze_own(owner: int, account: int, level: str = "DEBIT_BLOCK") -> ledger.Instruction:
+    return ledger.instruct(
+        actor_id=owner,
+        operation=Operation.FREEZE_OWN,
+        key=make.key(),
+        legs=ledger.touch(account),
+        detail={"level": level},
+    )
+
+
+async def status(connection: asyncpg.Connection, account: int) -> tuple[int, bool]:
+    row = await connection.fetchrow(
+        "select status, frozen_by_owner from ledger.account where id = $1", account
+    )
+    assert row is not None
+    return tuple(row)
+
+
+async def test_an_owner_freezes_at_once_and_lifts_it_with_proof_only(worker, shop) -> None:
+    resident = shop["resident"]
+    [frozen] = await make.send(worker, freeze_own(11, resident))
+    [payment] = await make.send(worker, make.create_payment(11, resident, shop["merchant"], 100))
+    lift = ledger.instruct(
+        actor_id=11, operation=Operation.UNFREEZE_OWN, key="lift", legs=ledger.touch(resident)
+    )
+    [unproven] = await make.send(worker, make.instruction_with(lift, key="no proof"))
+    assert await status(worker, resident) == (2, True)
+    [lifted] = await make.send(worker, await make.proven(worker, lift))
+
+    assert frozen.outcome is lifted.outcome is Outcome.POSTED
+    assert payment.outcome is Outcome.ACCOUNT_FROZEN
+    assert unproven.outcome is Outcome.PROOF_REQUIRED
+    assert await status(worker, resident) == (1, False)
+
+
+async def test_what_the_city_froze_its_owner_does_not_lift(worker, shop) -> None:
+    resident = shop["resident"]
+    by_city = ledger.instruct(
+        actor_id=0, operation=Operation.FREEZE, key=make.key(), legs=ledger.touch(resident)
+    )
+    lift = ledger.instruct(
+        actor_id=11, operation=Operation.UNFREEZE_OWN, key="lift", legs=ledger.touch(resident)
+    )
+    [own, taken_over] = await make.send(worker, freeze_own(11, resident, "FULL"), by_city)
+    [refused] = await make.send(worker, await make.proven(worker, lift))
+
+    assert own.outcome is taken_over.outcome is Outcome.POSTED
+    assert refused.outcome is Outcome.ACCOUNT_FROZEN
+    assert await status(worker, resident) == (3, False)
+
+
+async def test_a_wallet_frozen_in_full_gets_nothing_but_what_the_bank_has_taken(
+    worker, shop
+) -> None:
+    resident = shop["resident"]
+    await make.send(worker, freeze_own(22, shop["merchant"], "FULL"))
+    await make.send(worker, freeze_own(11, resident, "FULL"))
+    other = await make.open_account(worker, 33)
+    await make.send(worker, make.top_up(other, 1_000))
+
+    [paid] = await make.send(worker, make.create_payment(33, other, shop["merchant"], 100))
+    [bank] = await make.send(worker, make.top_up(resident, 500))
+
+    assert paid.outcome is Outcome.PAYEE_UNAVAILABLE
+    assert bank.outcome is Outcome.POSTED
+    assert await balance(worker, other) == 1_000
+    assert await balance(worker, resident) == 10_500
+
+
+async def test_caution_lets_little_out_until_it_ends_and_is_never_loosened(
+    worker, superuser, shop
+) -> None:
+    resident = shop["resident"]
+    await make.send(worker, await make.proven(worker, make.allowance(11, resident, 5_000, 9)))
+
+    def careful(seconds: int, day_max: int) -> ledger.Instruction:
+        return ledger.instruct(
+            actor_id=0,
+            operation=Operation.SET_CAUTION,
+            key=make.key(),
+            legs=ledger.touch(resident),
+            detail={"seconds": seconds, "day_max": day_max},
+        )
+
+    async def pay(amount: int) -> Outcome:
+        order = make.create_payment(11, resident, shop["merchant"], amount)
+        [receipt] = await make.send(worker, order)
+        return receipt.outcome
+
+    await make.send(worker, careful(86_400, 1_000), careful(60, 9_000))
+    assert await pay(1_001) is Outcome.DAILY_LIMIT_EXCEEDED
+    assert await pay(1_000) is Outcome.POSTED
+    assert await pay(1) is Outcome.DAILY_LIMIT_EXCEEDED
+    await superuser.execute("update ledger.clock_offset set value = value + interval '25 hours'")
+    assert await pay(2_000) is Outcome.POSTED
+
+    [forged] = await make.send(worker, make.instruction_with(careful(60, 1), actor_id=11))
+    assert forged.outcome is Outcome.NOT_PERMITTED
