@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from uuid import UUID
 
 import msgspec
@@ -31,6 +31,13 @@ class AccountStatus(IntEnum):
     DEBITS_BLOCKED = 2
     FROZEN = 3
     CLOSED = 4
+
+
+class FreezeLevel(StrEnum):
+    """What a freeze stops: what leaves the wallet, or what others send it too."""
+
+    DEBIT_BLOCK = "DEBIT_BLOCK"
+    FULL = "FULL"
 
 
 BANK_CLEARING_ID = 1

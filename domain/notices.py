@@ -27,6 +27,8 @@ class NoticeKind(StrEnum):
     REFUND_DEBITED = "REFUND_DEBITED"
     WALLET_FROZEN = "WALLET_FROZEN"
     WALLET_UNFROZEN = "WALLET_UNFROZEN"
+    WALLET_FROZEN_BY_OWNER = "WALLET_FROZEN_BY_OWNER"
+    WALLET_UNFROZEN_BY_OWNER = "WALLET_UNFROZEN_BY_OWNER"
 
 
 _DEBIT, _EVENT, _CREDIT = -1, 0, 1
@@ -42,6 +44,8 @@ OF_POSTINGS: dict[tuple[Operation, int], NoticeKind] = {
     (Operation.REJECT_REFUND, _EVENT): NoticeKind.REFUND_REJECTED,
     (Operation.APPROVE_REFUND, _DEBIT): NoticeKind.REFUND_DEBITED,
     (Operation.APPROVE_REFUND, _CREDIT): NoticeKind.REFUND_CREDITED,
+    (Operation.FREEZE_OWN, _EVENT): NoticeKind.WALLET_FROZEN_BY_OWNER,
+    (Operation.UNFREEZE_OWN, _EVENT): NoticeKind.WALLET_UNFROZEN_BY_OWNER,
 }
 """What the owner of an account is told about a posting of this operation and sign."""
 
@@ -153,6 +157,19 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "您的钱包已恢复正常使用。{reason}",
         "Wallet unfrozen",
         "Your wallet works again.{reason}",
+    ),
+    NoticeKind.WALLET_FROZEN_BY_OWNER: (
+        "您已冻结钱包",
+        "您的钱包已按您的要求冻结，资金不会转出。如非本人操作，请立即联系客服。",
+        "You froze your wallet",
+        "Your wallet has been frozen as you asked: no money leaves it. If this was not you, call "
+        "our hotline at once.",
+    ),
+    NoticeKind.WALLET_UNFROZEN_BY_OWNER: (
+        "您已解冻钱包",
+        "您的钱包已恢复正常使用。如非本人操作，请立即再次冻结并联系客服。",
+        "You unfroze your wallet",
+        "Your wallet works again. If this was not you, freeze it again and call our hotline.",
     ),
 }
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain import inputs, ledger, refusals
 from domain.identity import Role, Status
-from domain.ledger import Instruction
+from domain.ledger import AccountStatus, FreezeLevel, Instruction, Outcome
 from infra import bank
 from resolvers import identity
 from resolvers.viewer import SIGNED_IN, Rule, Viewer, access
@@ -29,7 +29,15 @@ def _resident(viewer: Viewer) -> None:
         raise refusals.NotPermitted
 
 
+def _holder(viewer: Viewer) -> None:
+    if not viewer.user_id:
+        raise refusals.NotSignedIn
+    if viewer.account_id is None:
+        raise refusals.NotPermitted
+
+
 RESIDENT = Rule("RESIDENT", _resident)
+HOLDER = Rule("HOLDER", _holder)
 
 
 def account_of(viewer: Viewer) -> int:
@@ -130,6 +138,27 @@ async def link_bank_card(viewer: Viewer, *, number: str) -> Card:
             en=f"A wallet has at most {wallets.CARDS_MAX} cards.",
             zh=f"最多绑定{wallets.CARDS_MAX}张银行卡。",
         ) from None
+
+
+@access(HOLDER)
+async def freeze_my_wallet(viewer: Viewer, *, level: FreezeLevel, key: str) -> Wallet:
+    """Freeze one's own wallet: one call from any session, no proof, and no harm if done twice.
+
+    A wallet that is frozen already stays frozen as it is. Raises InvalidInput,
+    IdempotencyKeyReused, NotFound (closed), Overloaded.
+    """
+    inputs.check_key(key)
+    account_id = account_of(viewer)
+    receipt = await desk.post(
+        wallets.freeze_own(actor_id=viewer.user_id, account_id=account_id, level=level, key=key)
+    )
+    if receipt.outcome not in (Outcome.WRONG_STATE, Outcome.ACCOUNT_FROZEN):
+        ledger.check(receipt)
+    async with snapshot() as read:
+        found = await wallets.wallet(read, account_id)
+    if found.status == AccountStatus.CLOSED:
+        raise refusals.NotFound
+    return found
 
 
 @access(RESIDENT)

@@ -39,6 +39,8 @@ enums.described(
     REFUND_DEBITED="The merchant gave a payment back.",
     WALLET_FROZEN="Money can't leave the wallet; `appealFreeze` answers.",
     WALLET_UNFROZEN="The wallet works again.",
+    WALLET_FROZEN_BY_OWNER="The owner froze the wallet.",
+    WALLET_UNFROZEN_BY_OWNER="The owner let the wallet work again.",
 )
 
 

@@ -10,7 +10,7 @@ import strawberry
 
 from domain import money
 from domain import refusals as no
-from domain.ledger import AccountStatus
+from domain.ledger import AccountStatus, FreezeLevel
 from resolvers import wallets
 from resolvers.viewer import Viewer as Caller
 from schema import enums, fields, ids, nodes, pagination
@@ -38,6 +38,17 @@ enums.described(
     FROZEN="Money can't leave.",
     CLOSED="Closed for good.",
 )
+enums.described(
+    FreezeLevel,
+    "FreezeLevel",
+    "What a freeze stops.",
+    DEBIT_BLOCK="Nothing leaves the wallet; money still arrives.",
+    FULL="Nothing leaves, and nobody can pay in; what a bank has taken already still arrives.",
+)
+_LEVELS = {
+    AccountStatus.DEBITS_BLOCKED: FreezeLevel.DEBIT_BLOCK,
+    AccountStatus.FROZEN: FreezeLevel.FULL,
+}
 _STATUSES = {AccountStatus.OPEN: WalletStatus.OPEN, AccountStatus.CLOSED: WalletStatus.CLOSED}
 
 
@@ -62,6 +73,15 @@ class Wallet:
     daily_limit: Money = strawberry.field(description="The most that may leave it in a day.")
     daily_limit_left: Money = strawberry.field(description="What of that is left today.")
     status: WalletStatus = strawberry.field(description="Whether money can move.")
+    frozen_by_owner: bool = strawberry.field(
+        description="Whether its owner froze it, and so can lift that by proof."
+    )
+    freeze_level: FreezeLevel | None = strawberry.field(
+        description="What the freeze stops; null unless frozen."
+    )
+    careful_until: datetime | None = strawberry.field(
+        description="Until when the daily limit is lower, because credentials have changed."
+    )
     allowance: PaymentAllowance = strawberry.field(description="Payments without PIN.")
 
     @classmethod
@@ -73,6 +93,9 @@ class Wallet:
             held=Money.of(row.held_minor),
             daily_limit=Money.of(row.daily_limit_minor),
             daily_limit_left=Money.of(row.daily_limit_left_minor),
+            frozen_by_owner=row.frozen_by_owner,
+            freeze_level=_LEVELS.get(AccountStatus(row.status)),
+            careful_until=row.careful_until,
             status=_STATUSES.get(AccountStatus(row.status), WalletStatus.FROZEN),
             allowance=PaymentAllowance(
                 enabled=row.free_max_minor > 0 and row.free_daily_count_max > 0,
@@ -140,6 +163,21 @@ class SetPaymentAllowanceSuccess:
     wallet: Wallet = strawberry.field(description="The wallet with its new allowance.")
 
 
+@strawberry.input(description="How to freeze one's own wallet.")
+class FreezeMyWalletInput:
+    """See `resolvers.wallets.freeze_my_wallet`."""
+
+    level: FreezeLevel = strawberry.field(description="What to stop.")
+    idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
+
+
+@strawberry.type(description="The wallet is frozen.")
+class FreezeMyWalletSuccess:
+    """Also if it was frozen before."""
+
+    wallet: Wallet = strawberry.field(description="The wallet, frozen.")
+
+
 @strawberry.type
 class WalletViewer:
     """The part of Viewer about the wallet."""
@@ -189,6 +227,20 @@ class WalletMutation:
     async def link_bank_card(self, info: Info, input: LinkBankCardInput) -> LinkBankCardSuccess:
         row = await wallets.link_bank_card(info.context.viewer, number=input.number)
         return LinkBankCardSuccess(bank_card=BankCard.of(row))
+
+    @fields.mutation(
+        calls=wallets.freeze_my_wallet,
+        description="Freeze one's own wallet at once: a lost phone, a suspicion. Lifting it needs "
+        "proof.",
+        refuses=(no.IdempotencyKeyReused, no.NotFound),
+    )
+    async def freeze_my_wallet(
+        self, info: Info, input: FreezeMyWalletInput
+    ) -> FreezeMyWalletSuccess:
+        row = await wallets.freeze_my_wallet(
+            info.context.viewer, level=input.level, key=input.idempotency_key
+        )
+        return FreezeMyWalletSuccess(wallet=Wallet.of(row))
 
     @fields.mutation(
         calls=wallets.set_payment_allowance,

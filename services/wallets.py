@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from domain import ledger
-from domain.ledger import Instruction, Operation
+from domain.ledger import CITY_ACTOR_ID, FreezeLevel, Instruction, Operation
 from infra import encryption
 from infra.bank import LinkedCard
 from services.unit_of_work import Snapshot, UnitOfWork
@@ -27,6 +27,8 @@ class Wallet:
     account_id: int
     currency: str
     status: int
+    frozen_by_owner: bool
+    careful_until: datetime | None
     posted_minor: int
     held_minor: int
     daily_limit_minor: int
@@ -57,10 +59,12 @@ class TooManyCards(Exception):
 
 
 _WALLET = """
-select a.id, a.currency, a.status, a.posted, a.held, a.day_max, a.free_max, a.free_count_max,
-       a.limit_day = t.today as is_today, a.day_out, a.day_free_count
+select a.id, a.currency, a.status, a.frozen_by_owner, a.posted, a.held, a.day_max, a.free_max,
+       a.free_count_max, a.limit_day = t.today as is_today, a.day_out, a.day_free_count,
+       case when a.caution_until > t.now then a.caution_until end as careful_until,
+       a.caution_day_max
   from ledger.account a, ledger.city c,
-       lateral (select (ledger.now() at time zone c.zone)::date as today) t
+       lateral (select n as now, (n at time zone c.zone)::date as today from ledger.now() n) t
  where a.id = $1"""
 
 
@@ -69,14 +73,19 @@ async def wallet(read: Snapshot, account_id: int) -> Wallet:
     row = await read.fetchrow(_WALLET, account_id)
     assert row is not None
     out_today = row["day_out"] if row["is_today"] else 0
+    day_max = row["day_max"]
+    if row["careful_until"] is not None:
+        day_max = min(day_max, row["caution_day_max"])
     return Wallet(
         account_id=row["id"],
         currency=row["currency"],
         status=row["status"],
+        frozen_by_owner=row["frozen_by_owner"],
+        careful_until=row["careful_until"],
         posted_minor=row["posted"],
         held_minor=row["held"],
-        daily_limit_minor=row["day_max"],
-        daily_limit_left_minor=max(row["day_max"] - out_today, 0),
+        daily_limit_minor=day_max,
+        daily_limit_left_minor=max(day_max - out_today, 0),
         free_max_minor=row["free_max"],
         free_daily_count_max=row["free_count_max"],
         free_used_today=row["day_free_count"] if row["is_today"] else 0,
@@ -93,6 +102,38 @@ def set_allowance(
         key=key,
         legs=ledger.touch(account_id),
         detail={"amount_max": amount_max_minor, "daily_count_max": daily_count_max},
+    )
+
+
+def freeze_own(*, actor_id: int, account_id: int, level: FreezeLevel, key: str) -> Instruction:
+    """Its owner stops a wallet, at once and without any proof: better once too often."""
+    return ledger.instruct(
+        actor_id=actor_id,
+        operation=Operation.FREEZE_OWN,
+        key=key,
+        legs=ledger.touch(account_id),
+        detail={"level": level.value},
+    )
+
+
+def unfreeze_own(*, actor_id: int, account_id: int, key: str) -> Instruction:
+    """Its owner lets a wallet work again that its owner froze; needs a proof."""
+    return ledger.instruct(
+        actor_id=actor_id,
+        operation=Operation.UNFREEZE_OWN,
+        key=key,
+        legs=ledger.touch(account_id),
+    )
+
+
+def be_careful(*, account_id: int, seconds: int, day_max_minor: int, key: str) -> Instruction:
+    """For a while little may leave a wallet: its owner's credentials have just changed."""
+    return ledger.instruct(
+        actor_id=CITY_ACTOR_ID,
+        operation=Operation.SET_CAUTION,
+        key=key,
+        legs=ledger.touch(account_id),
+        detail={"seconds": seconds, "day_max": day_max_minor},
     )
 
 

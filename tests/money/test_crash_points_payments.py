@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from domain.identity import Role
+from domain.ledger import FreezeLevel
 from resolvers import payments, transfers, wallets
 from services import merchants
 from services.unit_of_work import unit_of_work
@@ -97,6 +98,16 @@ async def setting_an_allowance(superuser: asyncpg.Connection) -> Case:
         await wallets.set_payment_allowance(
             viewer, amount_max_minor=500, daily_count_max=3, pin=PIN, key=key
         )
+
+    return Case(run, leaves(superuser, WALLET, viewer.account_id))
+
+
+@VERBS.covering("resolvers.wallets.freeze_my_wallet")
+async def freezing_ones_own_wallet(superuser: asyncpg.Connection) -> Case:
+    viewer, key = await town.resident(balance=1_000), town.key("freeze")
+
+    async def run() -> None:
+        await wallets.freeze_my_wallet(viewer, level=FreezeLevel.FULL, key=key)
 
     return Case(run, leaves(superuser, WALLET, viewer.account_id))
 

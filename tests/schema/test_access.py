@@ -77,6 +77,7 @@ MAY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("Staff.refundQueue", "Staff.refundPolicies"), FINANCE | {"AUDITOR"}),
     **dict.fromkeys(("Mutation.freezeWallet", "Mutation.unfreezeWallet"), RISK),
     "Subscription.transactionEvents": RESIDENT | {"merchant"},
+    "Mutation.freezeMyWallet": RESIDENT | {"merchant"},
     "Staff.riskCases": RISK | {"AUDITOR"},
 }
 """Every way in, and who may take it. A new one has to be written down here."""
