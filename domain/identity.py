@@ -42,6 +42,11 @@ class CodePurpose(StrEnum):
     """What a verification code is good for; it works for nothing else."""
 
     REGISTER = "REGISTER"
+    LOGIN = "LOGIN"
+    PAYMENT = "PAYMENT"
+    RESET_PASSWORD = "RESET_PASSWORD"  # noqa: S105 - no password
+    CHANGE_PHONE = "CHANGE_PHONE"
+    STEP_UP = "STEP_UP"
 
 
 class Language(StrEnum):

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     code_hourly_max_per_phone: int = Field(default=5, ge=1)
     code_daily_max_per_phone: int = Field(default=10, ge=1)
     code_hourly_max_per_address: int = Field(default=30, ge=1)
+    code_hourly_max_total: int = Field(default=2_000, ge=1)
+    code_daily_max_total: int = Field(default=20_000, ge=1)
 
     @model_validator(mode="after")
     def _fill_development_secrets(self) -> Settings:

@@ -62,13 +62,16 @@ class Session(Model):
 
 
 class VerificationCode(Model):
-    """A six-digit code, hashed, bound to a purpose and a phone; five tries.
+    """A six-digit code, hashed, bound to a purpose, a phone and a request; five tries.
 
-    ``code`` is phone and code, encrypted, for the job that sends them; empty once they are sent.
+    ``subject`` names the one thing it was asked for (a challenge), empty if that is the request
+    itself. ``code`` is phone and code, encrypted, for the job that sends them; empty once they are
+    sent.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
     purpose = fields.CharField(max_length=24)
+    subject = fields.CharField(max_length=64, db_default="")
     phone_index = fields.CharField(max_length=64)
     address_hash = fields.CharField(max_length=64)
     code_hash = fields.CharField(max_length=64)
@@ -82,6 +85,23 @@ class VerificationCode(Model):
     class Meta:
         table = "verification_code"
         indexes = (("phone_index", "created_at"), ("address_hash", "created_at"))
+
+
+class CodeTotal(Model):
+    """How many codes were asked for in an hour or a day, over all phones.
+
+    ``askers``: OPEN counts what anybody may ask for, KNOWN what takes a session or a password.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    askers = fields.CharField(max_length=8)
+    period = fields.CharField(max_length=8)
+    starts_at = fields.DatetimeField()
+    count = fields.IntField()
+
+    class Meta:
+        table = "code_total"
+        unique_together = (("askers", "period", "starts_at"),)
 
 
 class LoginThrottle(Model):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain import codes as codes_rules
 from domain import refusals
 from domain import registration as rules
 from domain.identity import CodePurpose, Status
@@ -37,9 +38,11 @@ async def request_verification_code(
 ) -> codes.Requested:
     """Have a code sent. The answer is the same for phones that we know and that we don't.
 
-    Raises InvalidInput, RateLimited.
+    Codes for a login or a payment are sent by the request they belong to, not here. Raises
+    InvalidInput, RateLimited; NotSignedIn for what needs a session.
     """
     e164 = _phone(phone)
+    _ensure_may_ask(viewer, e164, purpose)
     async with unit_of_work() as work:
         return await codes.request(
             work, phone=e164, purpose=purpose, address=address, language=language
@@ -48,21 +51,27 @@ async def request_verification_code(
 
 @access(ANYONE)
 async def register(
-    viewer: Viewer, *, name: str, phone: str, code: str, password: str, language: str
+    viewer: Viewer,
+    *,
+    name: str,
+    phone: str,
+    verification_id: UUID | None,
+    code: str,
+    password: str,
+    language: str,
 ) -> SignedIn:
     """Apply for a wallet, and be signed in to follow the application.
 
+    ``verification_id`` is that of the request for the code, None for an id that is none of ours.
     Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, Overloaded.
     """
     e164, kept_name = _phone(phone), rules.clean_name(name)
     if kept_name is None:
         raise refusals.InvalidInput(path=("input", "name"))
-    if not rules.is_pin(code):
-        raise refusals.CodeInvalid(path=("input", "code"))
     if not rules.password_acceptable(password, name=kept_name, phone=e164):
         raise refusals.PasswordUnacceptable(path=("input", "password"))
     _ensure_room()
-    code_id = await _proven(e164, CodePurpose.REGISTER, code)
+    code_id = await _proven(e164, CodePurpose.REGISTER, verification_id, code)
     try:
         password_hash = await hashing.hash_password(password)
     except hashing.HasherBusy:
@@ -248,10 +257,36 @@ def _ensure_room() -> None:
         raise refusals.Overloaded from None
 
 
-async def _proven(phone: str, purpose: CodePurpose, code: str) -> UUID:
+def _ensure_may_ask(viewer: Viewer, phone: str, purpose: CodePurpose) -> None:
+    """Raises NotSignedIn, InvalidInput. Says nothing about phones other than the caller's own."""
+    if purpose in codes_rules.OPEN:
+        return
+    if purpose in codes_rules.BOUND:
+        raise refusals.InvalidInput(
+            path=("input", "purpose"),
+            en="This code is sent by the request that needs it.",
+            zh="此类验证码由相应的操作发送。",
+        )
+    if not viewer.signed_in:
+        raise refusals.NotSignedIn
+    if phone != people.phone_of(viewer):
+        raise refusals.InvalidInput(
+            path=("input", "phone"),
+            en="Use the phone number of your account.",
+            zh="请使用您账户的手机号。",
+        )
+
+
+async def _proven(
+    phone: str, purpose: CodePurpose, verification_id: UUID | None, code: str
+) -> UUID:
     """The id of the right code; a wrong one has cost a try when this raises."""
+    if verification_id is None or not rules.is_pin(code):
+        raise refusals.CodeInvalid(path=("input", "code"))
     async with unit_of_work() as work:
-        tried = await codes.spend_try(work, phone=phone, purpose=purpose, code=code)
+        tried = await codes.spend_try(
+            work, phone=phone, purpose=purpose, verification_id=verification_id, code=code
+        )
         taken = tried.code_id is not None and await people.exists(work, phone)
     if tried.code_id is None:
         raise tried.refusal or refusals.CodeInvalid(path=("input", "code"))

@@ -14,6 +14,7 @@ from resolvers.viewer import Viewer as Caller
 from schema import callers, enums, fields, ids, sessions
 from schema.callers import LazyViewer
 from schema.context import Info
+from services.identity import codes
 
 enums.described(
     domain.Role,
@@ -43,6 +44,12 @@ enums.described(
     "VerificationPurpose",
     "What a verification code is for.",
     REGISTER="To register with this phone number.",
+    LOGIN="To sign in on a new device; sent within the login.",
+    PAYMENT="To confirm one payment; sent with its challenge.",
+    RESET_PASSWORD="To set a new password; "  # noqa: S106 - says what it is for
+    "nothing is sent to a number that isn't registered.",
+    CHANGE_PHONE="To move an account to another number; sent by that request.",
+    STEP_UP="To confirm a security setting; for the caller's own number, with a session.",
 )
 
 
@@ -120,6 +127,9 @@ class RegisterInput:
 
     name: str = strawberry.field(description="The real name.")
     phone: str = strawberry.field(description="The mobile number that got the code.")
+    verification_id: strawberry.ID = strawberry.field(
+        description="As `requestVerificationCode` gave it."
+    )
     code: str = strawberry.field(description="The six digits.")
     password: str = strawberry.field(description="8 to 128 characters, hard to guess.")
     language: domain.Language = strawberry.field(
@@ -135,12 +145,28 @@ class SetPaymentPinInput:
     pin: str = strawberry.field(description="Six digits that are hard to guess.")
 
 
+@strawberry.type(description="A request for a code. Only whoever has its id can use the code.")
+class Verification:
+    """As `services.identity.codes.Requested`."""
+
+    id: strawberry.ID = strawberry.field(description="Goes with the code to where it is used.")
+    expires_at: datetime = strawberry.field(description="When the code stops working.")
+    resend_after_seconds: int = strawberry.field(description="When another may be asked for.")
+
+    @classmethod
+    def of(cls, requested: codes.Requested) -> Verification:
+        return cls(
+            id=strawberry.ID(ids.encode("Verification", requested.verification_id)),
+            expires_at=requested.expires_at,
+            resend_after_seconds=requested.resend_after_seconds,
+        )
+
+
 @strawberry.type(description="A code is on its way, if the number can receive one.")
 class RequestVerificationCodeSuccess:
     """The same for every phone."""
 
-    expires_at: datetime = strawberry.field(description="When the code stops working.")
-    resend_after_seconds: int = strawberry.field(description="When another may be asked for.")
+    verification: Verification = strawberry.field(description="The request; keep its id.")
 
 
 @strawberry.type(description="The application is in; the session lets its progress be followed.")
@@ -187,9 +213,7 @@ class IdentityMutation(sessions.SessionMutation):
             address=info.context.address,
             language=info.context.language,
         )
-        return RequestVerificationCodeSuccess(
-            expires_at=requested.expires_at, resend_after_seconds=requested.resend_after_seconds
-        )
+        return RequestVerificationCodeSuccess(verification=Verification.of(requested))
 
     @fields.mutation(
         calls=identity.register,
@@ -202,6 +226,7 @@ class IdentityMutation(sessions.SessionMutation):
             info.context.viewer,
             name=input.name,
             phone=input.phone,
+            verification_id=ids.decode_uuid(input.verification_id, "Verification"),
             code=input.code,
             password=input.password,
             language=input.language,

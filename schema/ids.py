@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from uuid import UUID
 
 _LENGTH_MAX = 200
 
@@ -31,3 +32,13 @@ def decode(id: str, expected_type: str) -> str | None:
     """The key of an id of `expected_type`; None for another type's id or none at all."""
     found = parse(id)
     return found[1] if found and found[0] == expected_type else None
+
+
+def decode_uuid(id: str, expected_type: str) -> UUID | None:
+    """The same for keys that are UUIDs, written as they print and in no other way."""
+    key = decode(id, expected_type)
+    try:
+        found = UUID(key or "")
+    except ValueError:
+        return None
+    return found if str(found) == key else None

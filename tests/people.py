@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from uuid import UUID
 
 import asyncpg
 
@@ -11,7 +12,7 @@ from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
 from infra import encryption, hashing
 from resolvers import identity
 from services import people
-from services.identity import registration, sessions
+from services.identity import codes, registration, sessions
 from services.unit_of_work import unit_of_work
 
 PASSWORD = "Nanshan-7-harbour"
@@ -24,21 +25,38 @@ def phone() -> str:
     return f"+86138{next(_numbers):08d}"
 
 
-async def code_of(connection: asyncpg.Connection, number: str) -> str:
+async def code_of(
+    connection: asyncpg.Connection, number: str, purpose: CodePurpose = CodePurpose.REGISTER
+) -> str:
     """The newest code on its way to a phone, read as the sending job reads it."""
+    return (await verification_of(connection, number, purpose))[1]
+
+
+async def verification_of(
+    connection: asyncpg.Connection, number: str, purpose: CodePurpose = CodePurpose.REGISTER
+) -> tuple[UUID, str]:
+    """The newest request for a code to a phone: its id and the code."""
     row = await connection.fetchrow(
-        "select id, code from verification_code where phone_index = $1"
+        "select id, code from verification_code where phone_index = $1 and purpose = $2"
         " order by created_at desc, id desc limit 1",
         people.phone_index(number),
+        purpose,
     )
-    return encryption.decrypt("verification_code.code", row["id"], row["code"]).split(" ")[1]
+    code = encryption.decrypt("verification_code.code", row["id"], row["code"]).split(" ")[1]
+    return row["id"], code
 
 
-async def ask_code(number: str, *, address: str = "192.0.2.1") -> None:
-    await identity.request_verification_code(
-        ANONYMOUS,
+async def ask_code(
+    number: str,
+    *,
+    address: str = "192.0.2.1",
+    purpose: CodePurpose = CodePurpose.REGISTER,
+    viewer: Viewer = ANONYMOUS,
+) -> codes.Requested:
+    return await identity.request_verification_code(
+        viewer,
         phone=number,
-        purpose=CodePurpose.REGISTER,
+        purpose=purpose,
         address=address,
         language="zh-CN",
     )
@@ -49,11 +67,13 @@ async def registered(
 ) -> identity.SignedIn:
     """Somebody who has just applied."""
     await ask_code(number)
+    verification_id, code = await verification_of(superuser, number)
     return await identity.register(
         ANONYMOUS,
         name=name,
         phone=number,
-        code=await code_of(superuser, number),
+        verification_id=verification_id,
+        code=code,
         password=PASSWORD,
         language="zh-CN",
     )

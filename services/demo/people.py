@@ -36,29 +36,39 @@ async def residents(errands: Errands) -> list[Resident]:
     numbers = range(len(city.RESIDENT_NAMES))
     known = [(name, city.resident_phone(n)) for n, name in enumerate(city.RESIDENT_NAMES)]
     everybody = [*known, city.APPLICANT]
-    for number, (_, phone) in enumerate(everybody):
+    asked = [
         await _ask_code(phone, address=f"198.51.100.{number + 1}")
+        for number, (_, phone) in enumerate(everybody)
+    ]
     await errands.run()
     user_ids = await asyncio.gather(
-        *(_register(name, phone, errands.inbox[phone]) for name, phone in everybody)
+        *(
+            _register(name, phone, verification_id, errands.inbox[phone])
+            for (name, phone), verification_id in zip(everybody, asked, strict=True)
+        )
     )
     await errands.run()
     return list(await asyncio.gather(*(_equip(n, user_ids[n]) for n in numbers)))
 
 
-async def _ask_code(phone: str, *, address: str) -> None:
+async def _ask_code(phone: str, *, address: str) -> UUID:
     async with unit_of_work() as work:
-        await codes.request(
+        requested = await codes.request(
             work, phone=phone, purpose=CodePurpose.REGISTER, address=address, language="zh-CN"
         )
+    return requested.verification_id
 
 
-async def _register(name: str, phone: str, text: str) -> int:
+async def _register(name: str, phone: str, verification_id: UUID, text: str) -> int:
     found = _CODE.search(text)
     assert found is not None
     async with unit_of_work() as work:
         tried = await codes.spend_try(
-            work, phone=phone, purpose=CodePurpose.REGISTER, code=found[0]
+            work,
+            phone=phone,
+            purpose=CodePurpose.REGISTER,
+            verification_id=verification_id,
+            code=found[0],
         )
     assert tried.code_id is not None
     password_hash = await hashing.hash_password(city.PASSWORD)

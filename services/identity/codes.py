@@ -1,6 +1,8 @@
 """Verification codes: asked for, sent by a job, tried at most five times, used once.
 
-Everything here is the same for phones that we know and phones that we don't.
+A code belongs to the request that it was made for: only whoever got that request's id can try it,
+so a stranger who asks for the same phone neither sees nor spoils the owner's code. Everything that
+a request does is the same for phones that we know and phones that we don't.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
+
+from domain import codes as rules
 from domain import refusals
 from domain.identity import CODE_LIFE_SECONDS, CODE_RESEND_SECONDS, CODE_TRIES, CodePurpose, network
 from infra import encryption, settings
@@ -20,18 +25,19 @@ from infra.queue import Job
 from services import people
 from services.unit_of_work import Snapshot, UnitOfWork
 
+log = structlog.get_logger()
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_TEXTS = {
-    "zh": "【鹏城钱包】您的验证码是{code}，5分钟内有效。请勿告诉任何人，包括工作人员。",
-    "en": "[Pengcheng Wallet] Your code is {code}, valid for 5 minutes. Tell it to nobody.",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """When the code dies, and after how many seconds another may be asked for."""
+    """The request's id, without which its code is worthless; when the code dies; when to ask again.
 
+    The id is made by chance and known to the asker only.
+    """
+
+    verification_id: UUID
     expires_at: datetime
     resend_after_seconds: int
 
@@ -56,24 +62,33 @@ class Message:
 
 
 async def request(
-    work: UnitOfWork, *, phone: str, purpose: CodePurpose, address: str, language: str
+    work: UnitOfWork,
+    *,
+    phone: str,
+    purpose: CodePurpose,
+    address: str,
+    language: str,
+    subject: str = "",
 ) -> Requested:
-    """Make a code for a phone (E.164) and have it sent. Older codes of the purpose stop working.
+    """Make a code for a phone (E.164) and have it sent; codes that were asked for before stay good.
 
-    Raises RateLimited: one a minute, and caps per phone and per address.
+    ``subject`` (64 characters) names the one thing the code is for, a login or payment challenge.
+    Raises RateLimited: one a minute per phone and purpose, and caps per phone, address and in all.
     """
     index = people.phone_index(phone)
     address_hash = encryption.blind_index("address", network(address))
     await _take_turns(work, index, address_hash)
-    await _ensure_allowed(work, index, address_hash)
+    await _ensure_allowed(work, index, address_hash, purpose)
     code_id = uuid.uuid4()
     code = f"{secrets.randbelow(1_000_000):06d}"
     expires_at = work.now + timedelta(seconds=CODE_LIFE_SECONDS)
     await work.execute(
-        "insert into verification_code(id, purpose, phone_index, address_hash, code_hash, code,"
-        " tries_left, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into verification_code(id, purpose, subject, phone_index, address_hash, code_hash,"
+        " code, tries_left, created_at, expires_at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         code_id,
         purpose,
+        subject,
         index,
         address_hash,
         _hash(code_id, code),
@@ -82,25 +97,37 @@ async def request(
         work.now,
         expires_at,
     )
+    await _count_in_total(work, purpose)
     work.enqueue(Job.SEND_CODE, code_id=str(code_id), language=language)
-    return Requested(expires_at=expires_at, resend_after_seconds=CODE_RESEND_SECONDS)
+    return Requested(code_id, expires_at, resend_after_seconds=CODE_RESEND_SECONDS)
 
 
-async def spend_try(work: UnitOfWork, *, phone: str, purpose: CodePurpose, code: str) -> Tried:
-    """Compare a code with the newest one of this phone, after spending one of its tries."""
-    index = people.phone_index(phone)
+async def spend_try(
+    work: UnitOfWork,
+    *,
+    phone: str,
+    purpose: CodePurpose,
+    verification_id: UUID,
+    code: str,
+    subject: str = "",
+) -> Tried:
+    """Compare a code with that of a request, after spending one of its tries.
+
+    Phone, purpose and subject must be those that it was asked for; if not, no try is spent.
+    """
     row = await work.fetchrow(
-        "update verification_code set tries_left = tries_left - 1 where id = (select id"
-        " from verification_code where phone_index = $1 and purpose = $2"
-        " order by created_at desc, id desc limit 1)"
-        " and tries_left > 0 and used_at is null and expires_at > $3 returning id, code_hash",
-        index,
+        "update verification_code set tries_left = tries_left - 1 where id = $1"
+        " and phone_index = $2 and purpose = $3 and subject = $4"
+        " and tries_left > 0 and used_at is null and expires_at > $5 returning id, code_hash",
+        verification_id,
+        people.phone_index(phone),
         purpose,
+        subject,
         work.now,
     )
     path = ("input", "code")
     if row is None:
-        return Tried(None, await _why_not(work, index, purpose, path))
+        return Tried(None, await _why_not(work, verification_id, path))
     if not hmac.compare_digest(row["code_hash"], _hash(row["id"], code)):
         return Tried(None, refusals.CodeInvalid(path=path))
     return Tried(row["id"])
@@ -118,17 +145,23 @@ async def use(work: UnitOfWork, code_id: UUID) -> None:
 
 
 async def to_send(read: Snapshot, code_id: UUID, *, language: str) -> Message | None:
-    """What to send; None if it was sent, or is too old to be worth sending."""
-    sealed = await read.fetchval(
-        "select code from verification_code where id = $1 and sent_at is null"
-        " and used_at is null and expires_at > ledger.now()",
+    """What to send; None if it was sent, is too old, or goes to a phone that is nobody's in vain.
+
+    Here, in a job, and not where codes are asked for, so that askers can't time the difference.
+    """
+    row = await read.fetchrow(
+        "select code, purpose, exists (select from users u where u.phone_index = v.phone_index"
+        " and u.status <> 'CLOSED') as known from verification_code v where id = $1"
+        " and sent_at is null and used_at is null and expires_at > ledger.now()",
         code_id,
     )
-    if not sealed:
+    if row is None or not row["code"]:
         return None
-    phone, code = encryption.decrypt("verification_code.code", code_id, sealed).split(" ")
-    text = _TEXTS["zh" if language.startswith("zh") else "en"].format(code=code)
-    return Message(phone=phone, text=text)
+    purpose = CodePurpose(row["purpose"])
+    if purpose in rules.TO_KNOWN_PHONES and not row["known"]:
+        return None
+    phone, code = encryption.decrypt("verification_code.code", code_id, row["code"]).split(" ")
+    return Message(phone=phone, text=rules.text(purpose, code, language=language))
 
 
 async def forget(work: UnitOfWork, code_id: UUID, *, sent: bool) -> None:
@@ -146,6 +179,11 @@ def _hash(code_id: UUID, code: str) -> str:
     return encryption.blind_index("code", f"{code_id}:{code}")
 
 
+def _counted_with(purpose: CodePurpose) -> list[str]:
+    """The purposes whose texts are counted together."""
+    return sorted(rules.OPEN if purpose in rules.OPEN else frozenset(CodePurpose) - rules.OPEN)
+
+
 async def _take_turns(work: UnitOfWork, index: str, address_hash: str) -> None:
     """One request of a phone, and of an address, at a time: the caps are counted under this lock.
 
@@ -155,33 +193,36 @@ async def _take_turns(work: UnitOfWork, index: str, address_hash: str) -> None:
     await work.execute("select pg_advisory_xact_lock(2, hashtext($1))", address_hash)
 
 
-async def _ensure_allowed(work: UnitOfWork, index: str, address_hash: str) -> None:
+async def _ensure_allowed(
+    work: UnitOfWork, index: str, address_hash: str, purpose: CodePurpose
+) -> None:
     caps = settings.get_settings()
     rows = await work.fetch(
-        "select created_at from verification_code where phone_index = $1 and created_at > $2"
-        " order by created_at desc limit $3",
+        "select created_at, purpose from verification_code where phone_index = $1"
+        " and purpose = any($2::text[]) and created_at > $3 order by created_at desc limit $4",
         index,
+        _counted_with(purpose),
         work.now - _DAY,
         max(caps.code_daily_max_per_phone, caps.code_hourly_max_per_phone),
     )
     times = [row["created_at"] for row in rows]
+    same = [row["created_at"] for row in rows if row["purpose"] == purpose]
     of_address = await work.fetchval(
-        "select created_at from verification_code where address_hash = $1 and created_at > $2"
-        " order by created_at desc offset $3 limit 1",
+        "select created_at from verification_code where address_hash = $1"
+        " and purpose = any($2::text[]) and created_at > $3"
+        " order by created_at desc offset $4 limit 1",
         address_hash,
+        _counted_with(purpose),
         work.now - _HOUR,
         caps.code_hourly_max_per_address - 1,
     )
     free_at = [
-        _free_at(times, 1, timedelta(seconds=CODE_RESEND_SECONDS)),
+        _free_at(same, 1, timedelta(seconds=CODE_RESEND_SECONDS)),
         _free_at(times, caps.code_hourly_max_per_phone, _HOUR),
         _free_at(times, caps.code_daily_max_per_phone, _DAY),
         of_address + _HOUR if of_address else None,
     ]
-    latest = max((at for at in free_at if at is not None), default=work.now)
-    if latest > work.now:
-        wait_seconds = math.ceil((latest - work.now).total_seconds())
-        raise refusals.RateLimited(retry_after_seconds=wait_seconds)
+    _refuse_until(work, max((at for at in free_at if at is not None), default=work.now))
 
 
 def _free_at(times: list[datetime], count: int, window: timedelta) -> datetime | None:
@@ -189,13 +230,46 @@ def _free_at(times: list[datetime], count: int, window: timedelta) -> datetime |
     return times[count - 1] + window if len(times) >= count else None
 
 
+async def _count_in_total(work: UnitOfWork, purpose: CodePurpose) -> None:
+    """Caps over all phones: each text costs money, and pumping them up is a business.
+
+    Whoever comes second waits for this row's lock until the first commits: so it is taken last.
+    """
+    caps = settings.get_settings()
+    hour = work.now.replace(minute=0, second=0, microsecond=0)
+    askers = "OPEN" if purpose in rules.OPEN else "KNOWN"
+    for period, starts_at, length, cap in (
+        ("HOUR", hour, _HOUR, caps.code_hourly_max_total),
+        ("DAY", hour.replace(hour=0), _DAY, caps.code_daily_max_total),
+    ):
+        count = await work.fetchval(
+            "insert into code_total as t (askers, period, starts_at, count) values ($1, $2, $3, 1)"
+            " on conflict (askers, period, starts_at) do update set count = t.count + 1"
+            " where t.count < $4 returning count",
+            askers,
+            period,
+            starts_at,
+            cap,
+        )
+        if count is None:
+            _refuse_until(work, starts_at + length)
+        if count == cap:
+            log.warning("codes_total_reached", askers=askers, period=period, cap=cap)
+
+
+def _refuse_until(work: UnitOfWork, free_at: datetime) -> None:
+    if free_at > work.now:
+        wait_seconds = math.ceil((free_at - work.now).total_seconds())
+        raise refusals.RateLimited(retry_after_seconds=wait_seconds)
+
+
 async def _why_not(
-    work: UnitOfWork, index: str, purpose: CodePurpose, path: tuple[str, ...]
+    work: UnitOfWork, verification_id: UUID, path: tuple[str, ...]
 ) -> refusals.Refusal:
     worn_out = await work.fetchval(
-        "select used_at is null from verification_code where phone_index = $1 and purpose = $2"
-        " order by created_at desc, id desc limit 1",
-        index,
-        purpose,
+        "select used_at is null and (tries_left = 0 or expires_at <= $2)"
+        " from verification_code where id = $1",
+        verification_id,
+        work.now,
     )
     return refusals.CodeExpired(path=path) if worn_out else refusals.CodeInvalid(path=path)

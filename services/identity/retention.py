@@ -21,6 +21,7 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
         "verification_code": await _delete(
             work, "verification_code where created_at < $1", work.now - CODES_KEPT
         ),
+        "code_total": await _delete(work, "code_total where starts_at < $1", work.now - CODES_KEPT),
         "login_throttle": await _delete(
             work, "login_throttle where updated_at < $1", work.now - PLACES_KEPT
         ),

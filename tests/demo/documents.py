@@ -28,7 +28,9 @@ mutation {type_name}($input: {type_name}Input!) {{
 _SESSION = "session { accessToken refreshToken expiresAt } viewer { displayName status role }"
 _WRONG_PIN = "... on WrongPinError { attemptsLeft }"
 
-REQUEST_CODE = _mutation("requestVerificationCode", "expiresAt resendAfterSeconds")
+REQUEST_CODE = _mutation(
+    "requestVerificationCode", "verification { id expiresAt resendAfterSeconds }"
+)
 REGISTER = _mutation("register", _SESSION)
 LOGIN = _mutation("login", _SESSION)
 SET_PIN = _mutation("setPaymentPin", "viewer { hasPaymentPin }")

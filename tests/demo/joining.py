@@ -27,13 +27,18 @@ async def register(stage: Stage, name: str) -> Person:
     person = Person(stage, name=name, phone=new_phone(), password=PASSWORD, pin=PIN)
     client = person.client
     asked = await client.mutate(documents.REQUEST_CODE, phone=person.phone, purpose="REGISTER")
-    stage.success(asked)
+    verification = stage.success(asked)["verification"]
     code, text = await code_from_sms(stage.world, person.phone)
     stage.step(f"{name} asks for a code for {person.phone}; the SMS gateway delivered it")
     stage.detail(text)
     result = stage.success(
         await client.mutate(
-            documents.REGISTER, name=name, phone=person.phone, code=code, password=PASSWORD
+            documents.REGISTER,
+            name=name,
+            phone=person.phone,
+            verificationId=verification["id"],
+            code=code,
+            password=PASSWORD,
         )
     )
     started = time.perf_counter()

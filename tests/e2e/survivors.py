@@ -150,22 +150,22 @@ class Town:
 
     # --- registering ----------------------------------------------------------------------
 
-    async def applicant(self) -> tuple[Person, str]:
-        """Somebody who has a code and has not used it yet."""
+    async def applicant(self) -> tuple[Person, dict[str, str]]:
+        """Somebody who has a code and has not used it yet; code and request as input."""
         person = Person(self.stage, name="周明远", phone=new_phone(), password="", pin="")
         asked = await person.client.mutate(
             documents.REQUEST_CODE, phone=person.phone, purpose="REGISTER"
         )
-        self.stage.success(asked)
+        verification = self.stage.success(asked)["verification"]
         code, _ = await code_from_sms(self.stage.world, person.phone)
-        return person, code
+        return person, {"verificationId": verification["id"], "code": code}
 
-    async def register(self, person: Person, code: str) -> None:
+    async def register(self, person: Person, proof: dict[str, str]) -> None:
         result = await person.client.mutate(
             documents.REGISTER,
             name=person.name,
             phone=person.phone,
-            code=code,
+            **proof,
             password="Nanshan-harbour-7",
         )
         person.client.token = self.stage.success(result)["session"]["accessToken"]

@@ -87,7 +87,9 @@ async def _fail_in_every_way(stage: Stage, person: Person, told: Told) -> None:
     async with Client(stage.world.api_url) as stranger:
         for phone in (person.phone, told.words["unknown phone"]):
             await stranger.mutate(documents.LOGIN, phone=phone, password="Luohu-wrong-guess-5")
+            asked = await stranger.mutate(documents.REQUEST_CODE, phone=phone, purpose="REGISTER")
             given = {"phone": phone, "code": "918273", "password": joining.PASSWORD}
+            given["verificationId"] = asked.get("verification", {}).get("id", "none")
             await stranger.mutate(documents.REGISTER, name=person.name, **given)
         for document in (
             f'{{ recipientPreview(phone: "{local}", x: "{person.name}") {{ __typename }} }}',
@@ -216,12 +218,13 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
     phone = new_phone()
     told.words["applicant's phone"] = phone.removeprefix("+86")
     async with Client(stage.world.api_url) as client:
-        await client.mutate(documents.REQUEST_CODE, phone=phone, purpose="REGISTER")
+        asked = await client.mutate(documents.REQUEST_CODE, phone=phone, purpose="REGISTER")
         code, _ = await code_from_sms(stage.world, phone)
         registered = await client.mutate(
             documents.REGISTER,
             name=told.words["applicant"],
             phone=phone,
+            verificationId=asked["verification"]["id"],
             code=code,
             password=joining.PASSWORD,
         )

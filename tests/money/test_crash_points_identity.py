@@ -54,7 +54,7 @@ async def asking_for_a_code(superuser: asyncpg.Connection) -> Case:
 async def registering(superuser: asyncpg.Connection) -> Case:
     number, address = people.phone(), _address()
     await people.ask_code(number, address=address)
-    code = await people.code_of(superuser, number)
+    verification_id, code = await people.verification_of(superuser, number)
 
     async def run() -> None:
         try:
@@ -62,6 +62,7 @@ async def registering(superuser: asyncpg.Connection) -> Case:
                 ANONYMOUS,
                 name="王小明",
                 phone=number,
+                verification_id=verification_id,
                 code=code,
                 password=people.PASSWORD,
                 language="zh-CN",

@@ -105,7 +105,7 @@ async def test_registering_while_the_hasher_is_busy_costs_no_try(
 ) -> None:
     phone = make.phone()
     await make.ask_code(phone)
-    code = await make.code_of(superuser, phone)
+    verification_id, code = await make.verification_of(superuser, phone)
 
     def busy(hasher: hashing.Hasher) -> None:
         raise hashing.HasherBusy
@@ -116,6 +116,7 @@ async def test_registering_while_the_hasher_is_busy_costs_no_try(
             ANONYMOUS,
             name="王小明",
             phone=phone,
+            verification_id=verification_id,
             code=code,
             password=make.PASSWORD,
             language="en",

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 import structlog
 
 from domain import refusals
-from domain.identity import ANONYMOUS, Decision, Role, Status, Viewer
+from domain.identity import ANONYMOUS, CodePurpose, Decision, Role, Status, Viewer
 from domain.ledger import Operation
 from infra import hashing, settings
 from resolvers import identity, registrations
@@ -41,9 +42,16 @@ async def sign_in(phone: str, password: str = make.PASSWORD, address: str = ADDR
     return await identity.login(ANONYMOUS, phone=phone, password=password, address=address)
 
 
-async def apply(phone: str, code: str, **changes: str) -> identity.SignedIn:
+async def apply(phone: str, proof: tuple[UUID, str], **changes: str) -> identity.SignedIn:
     given = {"name": "王小明", "password": make.PASSWORD, "language": "en"} | changes
-    return await identity.register(ANONYMOUS, phone=phone, code=code, **given)
+    verification_id, code = proof
+    return await identity.register(
+        ANONYMOUS, phone=phone, verification_id=verification_id, code=code, **given
+    )
+
+
+def wrong(proof: tuple[UUID, str]) -> tuple[UUID, str]:
+    return proof[0], f"{(int(proof[1]) + 1) % 1_000_000:06d}"
 
 
 async def test_of_a_hundred_registrations_with_one_code_one_succeeds(
@@ -51,9 +59,9 @@ async def test_of_a_hundred_registrations_with_one_code_one_succeeds(
 ) -> None:
     phone = make.phone()
     await make.ask_code(phone)
-    code = await make.code_of(superuser, phone)
+    proof = await make.verification_of(superuser, phone)
 
-    answers = await at_once(100, lambda _: apply(phone, code))
+    answers = await at_once(100, lambda _: apply(phone, proof))
 
     assert count(answers, identity.SignedIn) == 1
     refused = (refusals.CodeInvalid, refusals.CodeExpired, refusals.PhoneTaken, refusals.Overloaded)
@@ -68,11 +76,10 @@ async def test_a_wrong_code_registers_nobody_and_costs_a_try(
 ) -> None:
     phone = make.phone()
     await make.ask_code(phone)
-    code = await make.code_of(superuser, phone)
-    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    proof = await make.verification_of(superuser, phone)
 
     with pytest.raises(refusals.CodeInvalid):
-        await apply(phone, wrong)
+        await apply(phone, wrong(proof))
 
     assert await superuser.fetchval("select tries_left from verification_code") == 4
     assert await superuser.fetchval("select count(*) from users") == 0
@@ -91,7 +98,7 @@ async def test_input_that_is_refused_costs_no_try(
     phone = make.phone()
     await make.ask_code(phone)
     with pytest.raises(refusal) as caught:
-        await apply(phone, await make.code_of(superuser, phone), **changes)
+        await apply(phone, await make.verification_of(superuser, phone), **changes)
     assert caught.value.path == ("input", field)
     assert await superuser.fetchval("select tries_left from verification_code") == 5
 
@@ -102,13 +109,46 @@ async def test_a_known_phone_is_told_so_only_after_its_code(superuser: asyncpg.C
     await make.pass_time(superuser, 61)
     known = await make.ask_code(phone)
     unknown = await make.ask_code(make.phone())
-    assert known == unknown
-    code = await make.code_of(superuser, phone)
+    assert replace(known, verification_id=unknown.verification_id) == replace(
+        unknown, expires_at=known.expires_at
+    )
+    proof = await make.verification_of(superuser, phone)
 
     with pytest.raises(refusals.CodeInvalid):
-        await apply(phone, f"{(int(code) + 1) % 1_000_000:06d}")
+        await apply(phone, wrong(proof))
     with pytest.raises(refusals.PhoneTaken):
-        await apply(phone, code)
+        await apply(phone, proof)
+
+
+async def test_who_may_ask_for_which_code(superuser: asyncpg.Connection) -> None:
+    phone = make.phone()
+    viewer = await make.resident(superuser, phone)
+    for purpose in (CodePurpose.LOGIN, CodePurpose.PAYMENT, CodePurpose.CHANGE_PHONE):
+        with pytest.raises(refusals.InvalidInput) as caught:
+            await make.ask_code(phone, purpose=purpose, viewer=viewer)
+        assert caught.value.path == ("input", "purpose")
+    with pytest.raises(refusals.NotSignedIn):
+        await make.ask_code(phone, purpose=CodePurpose.STEP_UP)
+    with pytest.raises(refusals.InvalidInput) as caught:
+        await make.ask_code(make.phone(), purpose=CodePurpose.STEP_UP, viewer=viewer)
+    assert caught.value.path == ("input", "phone")
+    asked = "select count(*) from verification_code where purpose <> 'REGISTER'"
+    assert await superuser.fetchval(asked) == 0
+
+    await make.ask_code(phone, purpose=CodePurpose.STEP_UP, viewer=viewer)
+    await make.ask_code(phone, purpose=CodePurpose.RESET_PASSWORD)
+    assert await superuser.fetchval(asked) == 2
+
+
+@pytest.mark.parametrize("proof", [(None, "123456"), (uuid4(), "12345"), (uuid4(), "１２３４５６")])
+async def test_what_can_be_no_request_or_no_code_is_not_looked_up(
+    superuser: asyncpg.Connection, proof: tuple[Any, str]
+) -> None:
+    phone = make.phone()
+    await make.ask_code(phone)
+    with pytest.raises(refusals.CodeInvalid):
+        await apply(phone, proof)
+    assert await superuser.fetchval("select tries_left from verification_code") == 5
 
 
 async def test_an_unknown_phone_and_a_wrong_password_are_answered_alike(
@@ -437,7 +477,7 @@ async def test_nothing_personal_is_logged_or_said_in_errors(superuser: asyncpg.C
             lambda: sign_in(phone, "wrong-password"),
             lambda: sign_in("0755 8888 8888"),
             lambda: prove(viewer, "999998"),
-            lambda: apply(phone, "000000"),
+            lambda: apply(phone, (uuid4(), "000000")),
             lambda: identity.refresh_session(ANONYMOUS, refresh_token="a" * 43),
         ):
             with pytest.raises(refusals.Refusal) as caught:

@@ -155,7 +155,8 @@ def sample(name: str, kind: Any, world: World) -> Any:
         }
     if graphql.is_enum_type(kind):
         return next(iter(kind.values))
-    simple = {"Int": 1, "Boolean": True, "Decimal": "1.00", "String": town.key("text")}
+    text = town.key("text")
+    simple = {"Int": 1, "Boolean": True, "Decimal": "1.00", "String": text, "ID": text}
     return simple[kind.name]
 
 

@@ -42,9 +42,13 @@ SCHEMA = strawberry.Schema(
 )
 NO = " fragment no on Error { code path retryable message }"
 TOKENS = " fragment tokens on SessionTokens { accessToken refreshToken expiresAt }"
-REQUEST_CODE = """mutation($input: RequestVerificationCodeInput!) {
+REQUEST_CODE = (
+    """mutation($input: RequestVerificationCodeInput!) {
   requestVerificationCode(input: $input) {
-    __typename ... on RequestVerificationCodeSuccess { expiresAt resendAfterSeconds } } }"""
+    __typename ...no ... on RequestVerificationCodeSuccess {
+      verification { id expiresAt resendAfterSeconds } } } }"""
+    + NO
+)
 REGISTER = (
     """mutation($input: RegisterInput!) { register(input: $input) {
   __typename ...no ... on RegisterSuccess {
@@ -133,12 +137,14 @@ async def test_a_resident_registers_is_approved_live_sets_a_pin_and_leaves(
         REQUEST_CODE,
         input={"phone": phone, "purpose": "REGISTER"},
     )
-    assert requested["requestVerificationCode"]["resendAfterSeconds"] == 60
+    verification = requested["requestVerificationCode"]["verification"]
+    assert verification["resendAfterSeconds"] == 60
     registered = await ask(
         REGISTER,
         input={
             "name": "王小明",
             "phone": phone,
+            "verificationId": verification["id"],
             "code": await make.code_of(superuser, phone),
             "password": make.PASSWORD,
             "language": "EN",

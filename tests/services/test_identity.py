@@ -1,4 +1,4 @@
-"""Codes, sessions and PINs against real PostgreSQL, with races staged by a barrier."""
+"""Sessions, reviews and people against real PostgreSQL, with races staged by a barrier."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 
 from domain import refusals
-from domain.identity import CodePurpose, Role, Status
+from domain.identity import Role, Status
 from infra import settings
 from services import people
-from services.identity import codes, first_admin, registration, sessions
+from services.identity import first_admin, registration, sessions
 from services.unit_of_work import snapshot, unit_of_work
 from tests import people as make
 from tests.conftest import Database
@@ -32,101 +32,6 @@ async def at_once(count: int, call: Callable[[int], Awaitable[Any]]) -> list[Any
         return await call(number)
 
     return await asyncio.gather(*(one(n) for n in range(count)), return_exceptions=True)
-
-
-async def spend(phone: str, code: str) -> codes.Tried:
-    async with unit_of_work() as work:
-        return await codes.spend_try(work, phone=phone, purpose=CodePurpose.REGISTER, code=code)
-
-
-def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 1_000_000:06d}"
-
-
-async def test_a_right_code_is_found_and_used_once(superuser: asyncpg.Connection) -> None:
-    phone = make.phone()
-    await make.ask_code(phone)
-    tried = await spend(phone, await make.code_of(superuser, phone))
-    assert tried.code_id is not None
-
-    async with unit_of_work() as work:
-        await codes.use(work, tried.code_id)
-    with pytest.raises(refusals.CodeInvalid):
-        async with unit_of_work() as work:
-            await codes.use(work, tried.code_id)
-
-
-async def test_five_tries_kill_a_code_also_for_the_right_one(
-    superuser: asyncpg.Connection,
-) -> None:
-    phone = make.phone()
-    await make.ask_code(phone)
-    code = await make.code_of(superuser, phone)
-
-    answers = await at_once(40, lambda _: spend(phone, wrong(code)))
-
-    kinds = [type(answer.refusal) for answer in answers]
-    assert kinds.count(refusals.CodeInvalid) == 5
-    assert kinds.count(refusals.CodeExpired) == 35
-    assert isinstance((await spend(phone, code)).refusal, refusals.CodeExpired)
-
-
-async def test_a_code_is_for_its_phone_and_dies_after_five_minutes(
-    superuser: asyncpg.Connection,
-) -> None:
-    phone, other = make.phone(), make.phone()
-    await make.ask_code(phone)
-    code = await make.code_of(superuser, phone)
-
-    assert isinstance((await spend(other, code)).refusal, refusals.CodeInvalid)
-    await make.pass_time(superuser, 301)
-    assert isinstance((await spend(phone, code)).refusal, refusals.CodeExpired)
-
-
-async def test_a_new_code_replaces_the_old_one(superuser: asyncpg.Connection) -> None:
-    phone = make.phone()
-    await make.ask_code(phone)
-    old = await make.code_of(superuser, phone)
-    await make.pass_time(superuser, 61)
-    await make.ask_code(phone)
-    new = await make.code_of(superuser, phone)
-
-    if old != new:
-        assert isinstance((await spend(phone, old)).refusal, refusals.CodeInvalid)
-    assert (await spend(phone, new)).code_id is not None
-
-
-async def test_of_many_requests_at_once_one_is_sent(superuser: asyncpg.Connection) -> None:
-    phone = make.phone()
-    answers = await at_once(20, lambda _: make.ask_code(phone))
-
-    refused = [answer for answer in answers if isinstance(answer, refusals.RateLimited)]
-    assert len(refused) == 19
-    assert all(0 < refusal.retry_after_seconds <= 60 for refusal in refused)
-    assert await superuser.fetchval("select count(*) from verification_code") == 1
-    assert await superuser.fetchval("select count(*) from ledger.outbox") == 1
-
-
-async def test_codes_are_capped_per_phone_and_hour(superuser: asyncpg.Connection) -> None:
-    phone = make.phone()
-    for _ in range(settings.get_settings().code_hourly_max_per_phone):
-        await make.ask_code(phone)
-        await make.pass_time(superuser, 61)
-
-    with pytest.raises(refusals.RateLimited) as caught:
-        await make.ask_code(phone)
-    assert 3000 < caught.value.retry_after_seconds <= 3600
-    await make.pass_time(superuser, caught.value.retry_after_seconds)
-    await make.ask_code(phone)
-
-
-async def test_codes_are_capped_per_address_whatever_the_phones() -> None:
-    for _ in range(settings.get_settings().code_hourly_max_per_address):
-        await make.ask_code(make.phone(), address="198.51.100.9")
-
-    with pytest.raises(refusals.RateLimited):
-        await make.ask_code(make.phone(), address="198.51.100.9")
-    await make.ask_code(make.phone(), address="198.51.100.10")
 
 
 async def test_neither_code_nor_phone_nor_name_is_readable_in_the_database(
@@ -304,8 +209,7 @@ async def test_a_phone_belongs_to_one_person_also_when_two_register_at_once(
     code_ids = []
     for _ in range(2):
         await make.ask_code(phone)
-        tried = await spend(phone, await make.code_of(superuser, phone))
-        code_ids.append(tried.code_id)
+        code_ids.append((await make.verification_of(superuser, phone))[0])
         await make.pass_time(superuser, 61)
 
     async def register(number: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from domain import refusals
-from domain.identity import ANONYMOUS, Status
+from domain.identity import ANONYMOUS, CodePurpose, Status
 from infra import sms
 from infra.sms import HttpSms
 from resolvers import identity as resolvers
@@ -100,6 +100,26 @@ async def test_a_code_that_is_too_old_is_blanked_and_not_sent(
     assert (row["code"], row["sent_at"]) == (b"", None)
 
 
+async def test_a_code_to_reset_a_password_goes_to_known_phones_only(
+    superuser: asyncpg.Connection, gateway: sandboxes.Server
+) -> None:
+    known, unknown = make.phone(), make.phone()
+    await make.resident(superuser, known)
+    await superuser.execute("delete from ledger.outbox")
+    for phone in (known, unknown):
+        await make.ask_code(phone, purpose=CodePurpose.RESET_PASSWORD)
+    rows = await superuser.fetch("select args from ledger.outbox where job = 'send_code'")
+    assert len(rows) == 2
+    for row in rows:
+        await identity.send_code(msgspec.json.decode(row["args"]))
+
+    [message] = messages(gateway, known)
+    assert "重置密码" in message["text"]
+    assert messages(gateway, unknown) == []
+    left = await superuser.fetch("select code from verification_code where purpose <> 'REGISTER'")
+    assert [row["code"] for row in left] == [b"", b""]
+
+
 async def test_a_review_run_twice_decides_once(superuser: asyncpg.Connection) -> None:
     signed_in = await make.registered(superuser, make.phone())
     args = await job(superuser, "review_registration")
@@ -114,7 +134,7 @@ async def test_what_has_served_its_purpose_is_forgotten_and_the_rest_is_kept(
     superuser: asyncpg.Connection,
 ) -> None:
     async def rows() -> list[int]:
-        tables = ("verification_code", "login_throttle", "session")
+        tables = ("verification_code", "code_total", "login_throttle", "session")
         return [await superuser.fetchval(f"select count(*) from {name}") for name in tables]
 
     phone = make.phone()
@@ -123,14 +143,14 @@ async def test_what_has_served_its_purpose_is_forgotten_and_the_rest_is_kept(
         with pytest.raises(refusals.WrongCredentials):
             await resolvers.login(ANONYMOUS, phone=phone, password="a guess", address=address)
     await identity.forget_identity()
-    assert await rows() == [1, 3, 1]
+    assert await rows() == [1, 2, 3, 1]
     await make.pass_time(superuser, 3 * 86_400)
     await identity.forget_identity()
-    assert await rows() == [0, 3, 1]
+    assert await rows() == [0, 0, 3, 1]
     await make.pass_time(superuser, 40 * 86_400)
     await identity.forget_identity()
-    assert await rows() == [0, 0, 1]
+    assert await rows() == [0, 0, 0, 1]
     await make.pass_time(superuser, 90 * 86_400)
     await identity.forget_identity()
-    assert await rows() == [0, 0, 0]
+    assert await rows() == [0, 0, 0, 0]
     assert signed_in.viewer.signed_in
