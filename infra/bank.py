@@ -7,8 +7,6 @@ Card numbers, names and phones never enter an exception.
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -19,13 +17,12 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from infra import signing
+from infra import signed_http, signing
 from infra.settings import Settings
 
 CALLBACK_PATH = "/callbacks/bank"
 BadSignature = signing.BadSignature  # so that who handles a callback need not know `signing`
 
-_CODE = re.compile(r"[A-Z][A-Z_]{0,39}")
 _AmountMinor = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -114,7 +111,7 @@ class Bank(Protocol):
         ...
 
 
-class HttpBank:
+class HttpBank(signed_http.Gateway):
     """The bank over signed HTTP. A process opens one, shares it, and closes it at its end."""
 
     def __init__(
@@ -126,22 +123,12 @@ class HttpBank:
         timeout_seconds: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secret = secret
+        super().__init__(
+            signed_http.SignedHttp(
+                url=url, secret=secret, timeout_seconds=timeout_seconds, clock=clock
+            )
+        )
         self._callback_url = callback_url
-        self._timeout_seconds = timeout_seconds
-        self._clock = clock
-        # A proxy left in the environment must not get to see card numbers: trust_env is off.
-        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_seconds, trust_env=False)
-
-    async def __aenter__(self) -> HttpBank:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; the adapter can't be used after that."""
-        await self._client.aclose()
 
     async def link_card(
         self, *, number: str, holder_name: str, phone: str, reference: str
@@ -182,7 +169,7 @@ class HttpBank:
         """See `Bank.pull_state`."""
         response = await self._send("GET", f"/pulls/{quote(reference, safe='')}")
         # Only the bank's own "I don't know it" counts: a wrong address answers 404 as well.
-        if response.status_code == 404 and _code(response.content) == "PULL_UNKNOWN":
+        if response.status_code == 404 and signed_http.reason(response) == "PULL_UNKNOWN":
             return None
         _require(response, 200)
         state = _decode(response.content, PullState)
@@ -193,26 +180,10 @@ class HttpBank:
     async def _send(
         self, method: str, path: str, message: Mapping[str, object] | None = None
     ) -> httpx.Response:
-        body = b"" if message is None else msgspec.json.encode(message)
-        request = self._client.build_request(
-            method, path, content=body, headers={"Content-Type": "application/json"}
-        )
-        # The path as it goes out: the address of the bank may have a prefix of its own.
-        sent_path = request.url.raw_path.decode("ascii")
-        request.headers.update(
-            signing.headers(
-                body,
-                method=method,
-                path=sent_path,
-                secret=self._secret,
-                unix_seconds=self._clock(),
-            )
-        )
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._client.send(request)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise BankUnavailable(type(error).__name__) from None
+            return await self._client.send(method, path, message)
+        except signed_http.Unanswered as cause:
+            raise BankUnavailable(str(cause)) from None
 
 
 def from_settings(settings: Settings) -> HttpBank:
@@ -263,19 +234,10 @@ def _require(response: httpx.Response, *good: int) -> None:
     """
     if response.status_code in good:
         return
-    code = _code(response.content)
+    code = signed_http.reason(response)
     if response.status_code in (409, 422) and code is not None:
         raise BankRefused(code)
     raise BankUnavailable(f"the bank answered {response.status_code}")
-
-
-def _code(body: bytes) -> str | None:
-    """The bank's reason, if it is one; anything else might repeat what we sent."""
-    try:
-        code = msgspec.json.decode(body, type=dict[str, object]).get("code")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 _Answer = TypeVar("_Answer", LinkedCard, PullState)
