@@ -19,6 +19,7 @@ from infra import children, embedded
 WORKER_BACKOFF_MIN_SECONDS = 0.5
 WORKER_BACKOFF_MAX_SECONDS = 30.0
 GATEWAY_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 (of our sandbox)
+GATEWAYS = ("sms", "push", "mail", "bank")
 UVICORN = [
     "-m", "uvicorn", "asgi:app", "--host", "127.0.0.1", "--loop", "uvloop",
     "--http", "transport.careful:CarefulProtocol", "--ws-max-size", "262144",
@@ -72,6 +73,8 @@ class Running:
             "WALLET_ENVIRONMENT": "development",
             "WALLET_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "WALLET_SMS_SECRET": GATEWAY_SECRET,
+            "WALLET_PUSH_SECRET": GATEWAY_SECRET + "-push",
+            "WALLET_MAIL_SECRET": GATEWAY_SECRET + "-mail",
             "WALLET_BANK_SECRET": GATEWAY_SECRET + "-bank",
             "WALLET_BANK_CALLBACK_SECRET": GATEWAY_SECRET + "-callback",
             "WALLET_DEMO_FILE": str(data / "demo.json"),
@@ -83,7 +86,7 @@ class Running:
 
     @property
     def processes(self) -> dict[str, subprocess.Popen[bytes]]:
-        """Our children by name: ``api``, ``worker``, ``bank``, ``sms``."""
+        """Our children by name: ``api``, ``worker``, and the gateways."""
         return self.children.processes
 
     @property
@@ -95,6 +98,16 @@ class Running:
     def sms_url(self) -> str:
         """Base URL of the SMS gateway."""
         return self.env["WALLET_SMS_URL"]
+
+    @property
+    def push_url(self) -> str:
+        """Base URL of the push gateway."""
+        return self.env["WALLET_PUSH_URL"]
+
+    @property
+    def mail_url(self) -> str:
+        """Base URL of the mail gateway."""
+        return self.env["WALLET_MAIL_URL"]
 
     @property
     def bank_url(self) -> str:
@@ -125,7 +138,7 @@ class Running:
     def up(self, *, demo: bool) -> None:
         """Start everything in order; each step says what it does and how long it took."""
         self.database_up()
-        with self._step("starting the sandbox gateways (SMS, bank)"):
+        with self._step("starting the sandbox gateways (SMS, push, mail, bank)"):
             self.gateways_up()
         if demo and self.env["WALLET_ENVIRONMENT"] == "development":
             with self._step("looking after the demo city"):
@@ -161,13 +174,13 @@ class Running:
 
     def gateways_up(self) -> None:
         """The sandbox gateways whose addresses the settings do not name."""
-        for name in ("sms", "bank"):
+        for name in GATEWAYS:
             if not self.env.get(f"WALLET_{name.upper()}_URL"):
                 self.env[f"WALLET_{name.upper()}_URL"] = "http://127.0.0.1:0"
                 self._start(name)
 
     def _start(self, name: str) -> None:
-        if name in ("sms", "bank"):
+        if name in GATEWAYS:
             self._start_gateway(name)
         elif name == "worker":
             # The only login that may settle the bank's money is the worker's.
@@ -255,7 +268,7 @@ class Running:
 
     def stop(self) -> None:
         """The API drains first, then the worker, the gateways, and the servers last."""
-        for name in ("api", "worker", "bank", "sms"):
+        for name in ("api", "worker", *GATEWAYS):
             self.children.end(name)
         self.children.close()
         if self.servers is not None:

@@ -49,6 +49,10 @@ class Settings(BaseSettings):
 
     sms_url: str = ""
     sms_secret: SecretStr = SecretStr("")
+    push_url: str = ""
+    push_secret: SecretStr = SecretStr("")
+    mail_url: str = ""
+    mail_secret: SecretStr = SecretStr("")
     bank_url: str = ""
     bank_secret: SecretStr = SecretStr("")
     bank_callback_secret: SecretStr = SecretStr("")
@@ -71,6 +75,8 @@ class Settings(BaseSettings):
             "password_pepper": DEVELOPMENT_SECRET,
             "cursor_key": DEVELOPMENT_SECRET,
             "sms_secret": DEVELOPMENT_SECRET,
+            "push_secret": DEVELOPMENT_SECRET,
+            "mail_secret": DEVELOPMENT_SECRET,
             "bank_secret": DEVELOPMENT_SECRET,
             "bank_callback_secret": DEVELOPMENT_SECRET,
         }

@@ -107,6 +107,8 @@ def _welcome(stack: running.Running) -> None:
         ("GraphQL", f"{stack.api_url}/graphql"),
         ("Console", f"{stack.api_url}/console"),
         ("SMS gateway", stack.sms_url),
+        ("Push gateway", stack.push_url),
+        ("Mail gateway", stack.mail_url),
         ("Bank", stack.bank_url),
     ):
         _say(f"  {name:<12} {url}")

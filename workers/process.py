@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from domain.refusals import Overloaded
-from infra import bank, database, hints, metrics, sms
+from infra import bank, database, hints, mail, metrics, push, sms
 from infra.queue import open_pool
 from infra.settings import Settings
 from services import live, outbox
@@ -64,6 +64,8 @@ async def open_process(settings: Settings, url: str, *, listen: bool) -> AsyncIt
         stack.push_async_callback(counter.stop)
         bank.use(await stack.enter_async_context(bank.from_settings(settings)))
         sms.use(await stack.enter_async_context(sms.from_settings(settings)))
+        push.use(await stack.enter_async_context(push.from_settings(settings)))
+        mail.use(await stack.enter_async_context(mail.from_settings(settings)))
         if listen:
             sweeper = asyncio.create_task(_sweep())
             stack.push_async_callback(_end, sweeper)

@@ -205,10 +205,10 @@ async def code_from_sms(world: World, phone: str) -> tuple[str, str]:
     """The newest code that the SMS gateway has for a phone, and the whole text."""
     async with httpx.AsyncClient(base_url=world.sms_url, trust_env=False) as gateway:
         for _ in range(100):
-            found = await gateway.get("/messages", params={"to": phone, "limit": "1"})
+            found = await gateway.get("/messages", params={"to": phone, "limit": "10"})
             for message in found.json()["messages"]:
                 code = re.search(r"\d{6}", message["text"])
-                if code:
+                if code and message["template"] == "VERIFICATION_CODE":
                     return code[0], message["text"]
             await asyncio.sleep(_POLL_SECONDS)
     raise Unexpected(f"no SMS arrived for {phone}")

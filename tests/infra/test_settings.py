@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from infra import settings
 
 NAMES = ("ENCRYPTION_KEYS", "INDEX_KEY", "PASSWORD_PEPPER", "CURSOR_KEY")
-NAMES += ("SMS_SECRET", "BANK_SECRET", "BANK_CALLBACK_SECRET")
+NAMES += ("SMS_SECRET", "PUSH_SECRET", "MAIL_SECRET", "BANK_SECRET", "BANK_CALLBACK_SECRET")
 
 
 @pytest.fixture

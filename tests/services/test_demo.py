@@ -206,7 +206,7 @@ async def test_outside_development_nothing_is_loaded() -> None:
         f"WALLET_{name}": "s" * 40
         for name in (
             "INDEX_KEY", "PASSWORD_PEPPER", "CURSOR_KEY", "SMS_SECRET", "BANK_SECRET",
-            "BANK_CALLBACK_SECRET", "ENCRYPTION_KEYS",
+            "BANK_CALLBACK_SECRET", "PUSH_SECRET", "MAIL_SECRET", "ENCRYPTION_KEYS",
         )
     }  # fmt: skip
     said = await asyncio.to_thread(load, {"WALLET_ENVIRONMENT": "production", **secrets})
