@@ -1,8 +1,10 @@
-"""Notices: what kinds there are, and their texts in Chinese and English, made when read."""
+"""Notices: what kinds there are, where they are told, and their texts in Chinese and English.
+
+`domain.notice_words` says what a text may carry, and fills it when it is read or sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 from domain.ledger import Operation
@@ -31,6 +33,98 @@ class NoticeKind(StrEnum):
     WALLET_UNFROZEN_BY_OWNER = "WALLET_UNFROZEN_BY_OWNER"
 
 
+class NoticeGroup(StrEnum):
+    """What a user decides about as one."""
+
+    PAYMENTS = "PAYMENTS"
+    REFUNDS = "REFUNDS"
+    SECURITY = "SECURITY"
+    ACCOUNT = "ACCOUNT"
+    SERVICE = "SERVICE"
+
+
+class NoticeChannel(StrEnum):
+    """A way to tell somebody. APP is the list in the app; the others leave the house."""
+
+    APP = "APP"
+    SMS = "SMS"
+    PUSH = "PUSH"
+
+
+class PushPlatform(StrEnum):
+    """Whose push service a token is of."""
+
+    IOS = "IOS"
+    ANDROID = "ANDROID"
+    HARMONY = "HARMONY"
+
+
+SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
+    {
+        NoticeKind.WALLET_FROZEN,
+        NoticeKind.WALLET_UNFROZEN,
+        NoticeKind.WALLET_FROZEN_BY_OWNER,
+        NoticeKind.WALLET_UNFROZEN_BY_OWNER,
+    }
+)
+"""Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
+
+GROUPS: dict[NoticeGroup, frozenset[NoticeKind]] = {
+    NoticeGroup.PAYMENTS: frozenset(
+        {
+            NoticeKind.PAYMENT_SUCCEEDED,
+            NoticeKind.PAYMENT_RECEIVED,
+            NoticeKind.TRANSFER_SENT,
+            NoticeKind.TRANSFER_RECEIVED,
+            NoticeKind.TOP_UP_SUCCEEDED,
+            NoticeKind.TOP_UP_FAILED,
+        }
+    ),
+    NoticeGroup.REFUNDS: frozenset(
+        {
+            NoticeKind.REFUND_REQUESTED,
+            NoticeKind.REFUND_APPROVED,
+            NoticeKind.REFUND_REJECTED,
+            NoticeKind.REFUND_CREDITED,
+            NoticeKind.REFUND_DEBITED,
+        }
+    ),
+    NoticeGroup.SECURITY: SECURITY_KINDS,
+    NoticeGroup.ACCOUNT: frozenset(
+        {
+            NoticeKind.REGISTRATION_APPROVED,
+            NoticeKind.REGISTRATION_REFERRED,
+            NoticeKind.REGISTRATION_REJECTED,
+        }
+    ),
+    NoticeGroup.SERVICE: frozenset(),
+}
+"""Each kind is in exactly one group."""
+
+GROUP_OF: dict[NoticeKind, NoticeGroup] = {
+    kind: group for group, kinds in GROUPS.items() for kind in kinds
+}
+
+DEFAULT_CHANNELS: dict[NoticeGroup, frozenset[NoticeChannel]] = {
+    NoticeGroup.PAYMENTS: frozenset({NoticeChannel.APP, NoticeChannel.PUSH}),
+    NoticeGroup.REFUNDS: frozenset({NoticeChannel.APP, NoticeChannel.PUSH}),
+    NoticeGroup.SECURITY: frozenset(NoticeChannel),
+    # Whoever waits for a review has no reason to keep the app open.
+    NoticeGroup.ACCOUNT: frozenset(NoticeChannel),
+    NoticeGroup.SERVICE: frozenset({NoticeChannel.APP, NoticeChannel.PUSH}),
+}
+"""Where a user hears of a group who has decided nothing."""
+
+
+def changeable(group: NoticeGroup, channel: NoticeChannel) -> bool:
+    """Whether a user may switch a channel of a group on and off.
+
+    What is told in the app is the record. SECURITY stays on everywhere: a thief who holds the phone
+    would begin with muting it.
+    """
+    return group is not NoticeGroup.SECURITY and channel is not NoticeChannel.APP
+
+
 _DEBIT, _EVENT, _CREDIT = -1, 0, 1
 OF_POSTINGS: dict[tuple[Operation, int], NoticeKind] = {
     (Operation.CREATE_PAYMENT, _DEBIT): NoticeKind.PAYMENT_SUCCEEDED,
@@ -56,8 +150,7 @@ def of_posting(operation: int, amount_minor: int) -> NoticeKind | None:
     return OF_POSTINGS.get((Operation(operation), sign))
 
 
-# Chinese title and text, English title and text. {amount} is printed money, {name} the other party
-# as far as it may be shown, {reason} a whole sentence or nothing.
+# Chinese title and text, English title and text.
 TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
     NoticeKind.REGISTRATION_APPROVED: (
         "注册成功",
@@ -174,20 +267,35 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
 }
 
 
-def render(kind: NoticeKind, facts: Mapping[str, str], language: str) -> tuple[str, str]:
-    """Title and text in a language. ``facts``: ``amount``, ``name``, ``reason``, each if known."""
-    chinese = language.lower().startswith("zh")
-    zh_title, zh_text, en_title, en_text = TEXTS[kind]
-    words = {
-        "amount": facts.get("amount") or ("一笔款项" if chinese else "an amount"),
-        "name": facts.get("name") or ("对方" if chinese else "the other party"),
-        "reason": _reason(facts.get("reason"), chinese=chinese),
-    }
-    return (zh_title, zh_text.format(**words)) if chinese else (en_title, en_text.format(**words))
+_SEE_APP = ("详情请在应用中查看。", " See the app for details.")
+SHORT_TEXTS: dict[NoticeKind, tuple[str, str]] = {
+    NoticeKind.REGISTRATION_REFERRED: (
+        "您的注册申请正在人工审核。" + _SEE_APP[0],
+        "Your registration is being reviewed by our staff." + _SEE_APP[1],
+    ),
+    NoticeKind.REGISTRATION_REJECTED: (
+        "您的注册申请未通过审核。" + _SEE_APP[0],
+        "Your registration has not been approved." + _SEE_APP[1],
+    ),
+    NoticeKind.REFUND_APPROVED: (
+        "您的{amount}退款申请已通过。",
+        "Your refund request for {amount} has been approved.",
+    ),
+    NoticeKind.REFUND_REJECTED: (
+        "您的{amount}退款申请未通过。" + _SEE_APP[0],
+        "Your refund request for {amount} has not been approved." + _SEE_APP[1],
+    ),
+    NoticeKind.WALLET_FROZEN: (
+        "为保护您的资金，钱包已被冻结，暂时不能付款或转账。如有异议，请在应用的“安全”页面申诉。",
+        "To protect your money, your wallet has been frozen: it cannot pay or send money for now. "
+        "If you disagree, appeal on the “Security” page of the app.",
+    ),
+    NoticeKind.WALLET_UNFROZEN: (
+        "您的钱包已恢复正常使用。",
+        "Your wallet works again.",
+    ),
+}
+"""Chinese and English texts for SMS and push, where they differ from those in the app.
 
-
-def _reason(reason: str | None, *, chinese: bool) -> str:
-    if not reason:
-        return ""
-    ended = reason if reason[-1] in "。.!！?？" else reason + ("。" if chinese else ".")
-    return f"原因：{ended}" if chinese else f" Reason: {ended}"
+A locked screen and a text message are read by others: what staff wrote stays in the app.
+"""

@@ -230,6 +230,13 @@ class ReviewerIsParty(Refusal):
     zh = "您是当事方，不能审核此事项。"
 
 
+class NoticeMandatory(Refusal):
+    """Notices in the app, and those about security, can't be switched off."""
+
+    en = "This kind of notice cannot be switched off."
+    zh = "这类通知不能关闭。"
+
+
 class NotFound(Refusal):
     """There is no such thing, or it isn't the caller's: the answer is the same."""
 

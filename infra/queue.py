@@ -22,6 +22,7 @@ class Job(StrEnum):
     START_TOP_UP = "start_top_up"
     SETTLE_TOP_UP = "settle_top_up"
     SEND_CODE = "send_code"
+    SEND_NOTICE = "send_notice"
 
 
 def encode(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Notices in the app, numbered per user without a gap."""
+"""Notices in the app, numbered per user without a gap, and where else they are told."""
 
 from __future__ import annotations
 
@@ -33,3 +33,35 @@ class Notice(Model):
     class Meta:
         table = "notice"
         unique_together = (("user_id", "seq"), ("user_id", "source"))
+
+
+class NoticePreference(Model):
+    """What a user decided about one channel of a group of notices; no row, no decision."""
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField()
+    notice_group = fields.CharField(max_length=16)
+    channel = fields.CharField(max_length=8)
+    enabled = fields.BooleanField()
+
+    class Meta:
+        table = "notice_preference"
+        unique_together = (("user_id", "notice_group", "channel"),)
+
+
+class PushToken(Model):
+    """Where a session's app gets push messages. It goes with the session that registered it.
+
+    ``token`` is encrypted; by ``token_index`` the same app is recognised in another session.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField(db_index=True)
+    session_id = fields.UUIDField(unique=True)
+    token_index = fields.CharField(max_length=64, unique=True)
+    token = fields.BinaryField()
+    platform = fields.CharField(max_length=8)
+    registered_at = fields.DatetimeField(default=None, db_default=NOW)
+
+    class Meta:
+        table = "push_token"

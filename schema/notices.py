@@ -14,6 +14,7 @@ from resolvers import notices
 from resolvers.viewer import Viewer as Caller
 from schema import enums, fields, ids, live, nodes, pagination, payments, refunds
 from schema.context import Info
+from schema.notice_settings import NoticeSettingsMutation, NoticeSettingsViewer
 from schema.payments import Payment
 from schema.refunds import Refund
 from schema.scalars import EventCursor
@@ -89,7 +90,7 @@ class Notice(nodes.Node):
 
 
 @strawberry.type
-class NoticeViewer:
+class NoticeViewer(NoticeSettingsViewer):
     """The part of Viewer about notices."""
 
     # Before the field of the module's own name, which hides the module from what follows here.
@@ -142,7 +143,7 @@ class MarkNoticesReadSuccess:
 
 
 @strawberry.type
-class NoticeMutation:
+class NoticeMutation(NoticeSettingsMutation):
     """The part of Mutation about notices."""
 
     @fields.mutation(

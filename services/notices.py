@@ -1,4 +1,7 @@
-"""Notices in the app: told once, numbered per user without a gap, put into words when read."""
+"""Notices in the app: told once, numbered per user without a gap, put into words when read.
+
+What is told is also sent outside, where its user wants that: `services.notice_delivery`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from domain import notices
+from domain import notice_words, notices
 from domain.ledger import Operation
 from domain.notices import NoticeKind
-from services import live, notice_facts, refunds
+from services import live, notice_channels, notice_facts, refunds
 from services.live import Position
+from services.notice_channels import Told
 from services.notice_facts import Facts
 from services.unit_of_work import Snapshot, UnitOfWork
 
@@ -29,12 +33,15 @@ class News:
     """One thing to tell a user. ``source`` names what happened: per user it is told once.
 
     ``params`` hold amounts, ids and codes only; names are looked up, and masked, when read.
+    ``also_to`` is a phone (E.164) that is told by SMS beside the user's own, for instance the one
+    that was theirs until now.
     """
 
     user_id: int
     kind: NoticeKind
     params: Mapping[str, Any]
     source: str
+    also_to: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Notice:
 
     def text(self, language: str) -> tuple[str, str]:
         """Title and text."""
-        return notices.render(self.kind, self.facts.words(language), language)
+        return notice_words.render(self.kind, self.facts.words(language), language)
 
 
 async def tell(
@@ -62,12 +69,16 @@ async def tell(
     kind: NoticeKind | str,
     params: Mapping[str, Any],
     source: str,
+    also_to: str | None = None,
 ) -> bool:
     """Tell a user something once; False if this ``source`` was told before.
 
+    As `News`. Goes out by SMS and push where the user wants that, and always by SMS for
+    `domain.notices.SECURITY_KINDS`.
     Takes the row lock of the user's stream until the unit of work commits, so call it last.
     """
-    return bool(await tell_all(work, [News(user_id, NoticeKind(kind), params, source)]))
+    news = News(user_id, NoticeKind(kind), params, source, also_to)
+    return bool(await tell_all(work, [news]))
 
 
 # Streams are locked in the order of users: two writers never wait for each other in a circle.
@@ -85,7 +96,7 @@ select w.user_id, s.seq + row_number() over (partition by w.user_id order by w.i
          with ordinality as w(user_id, kind, params, source, i)
   join notice_stream s on s.user_id = w.user_id
  where not exists (select from notice n where n.user_id = w.user_id and n.source = w.source)
-returning user_id, source"""
+returning id, user_id, source"""
 _ADVANCE = """
 update notice_stream s set seq = s.seq + t.told
   from (select u as user_id, count(*) as told from unnest($1::bigint[]) u group by u) t
@@ -93,7 +104,7 @@ update notice_stream s set seq = s.seq + t.told
 
 
 async def tell_all(work: UnitOfWork, news: Sequence[News]) -> set[tuple[int, str]]:
-    """Tell all of it in four statements, numbered per user in the order given.
+    """Tell all of it in five statements, numbered per user in the order given.
 
     Returns (user_id, source) of what had not been told before.
     """
@@ -116,7 +127,13 @@ async def tell_all(work: UnitOfWork, news: Sequence[News]) -> set[tuple[int, str
     if rows:
         await work.execute(_ADVANCE, [row["user_id"] for row in rows])
         work.announce_all([f"notices:{user_id}" for user_id in {row["user_id"] for row in rows}])
+        await notice_channels.enqueue(work, [_told(row, wanted) for row in rows])
     return {(row["user_id"], row["source"]) for row in rows}
+
+
+def _told(row: asyncpg.Record, wanted: Mapping[tuple[int, str], News]) -> Told:
+    one = wanted[row["user_id"], row["source"]]
+    return Told(row["id"], one.user_id, one.kind, one.also_to)
 
 
 async def notify_postings(
@@ -182,7 +199,7 @@ async def page(
         after,
         before,
     )
-    return await _opened(read, rows)
+    return await opened(read, rows)
 
 
 async def by_ids(read: Snapshot, user_id: int, notice_ids: Sequence[UUID]) -> dict[UUID, Notice]:
@@ -193,7 +210,7 @@ async def by_ids(read: Snapshot, user_id: int, notice_ids: Sequence[UUID]) -> di
         user_id,
         notice_ids,
     )
-    return {one.id: one for one in await _opened(read, rows)}
+    return {one.id: one for one in await opened(read, rows)}
 
 
 async def unread_count(read: Snapshot, user_id: int) -> int:
@@ -228,7 +245,8 @@ async def events(read: Snapshot, user_id: int, place: Position) -> list[tuple[Po
     return [(Position(place.epoch, one.seq), one) for one in found]
 
 
-async def _opened(read: Snapshot, rows: Sequence[asyncpg.Record]) -> list[Notice]:
+async def opened(read: Snapshot, rows: Sequence[asyncpg.Record]) -> list[Notice]:
+    """Notices of rows of their table, in the same order."""
     params = [msgspec.json.decode(row["params"]) for row in rows]
     facts = await notice_facts.load(read, params)
     return [

@@ -43,7 +43,11 @@ MACHINERY = {
     "workers": {"outbox", "process", "relay"},
 }
 # Parts of a noun that is too large for one file.
-PARTS = {"payment_methods": "payments", "refund_desk": "refunds"}
+PARTS = {
+    "notice_settings": "notices",
+    "payment_methods": "payments",
+    "refund_desk": "refunds",
+}
 # Nouns whose verbs live inside a package of services, with the money or with the people.
 HOMES = {
     "registrations": "identity/registration.py",

@@ -25,7 +25,10 @@ jobs = Jobs(
         Job.SETTLE_TOP_UP: topups.settle_top_up,
         Job.REVIEW_REFUND: refunds.review_refund,
     },
-    batches={Job.NOTIFY_POSTINGS: notices.notify_postings},
+    batches={
+        Job.NOTIFY_POSTINGS: notices.notify_postings,
+        Job.SEND_NOTICE: notices.send_notices,
+    },
 )
 
 

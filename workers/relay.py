@@ -15,7 +15,10 @@ from services import outbox
 from services.unit_of_work import unit_of_work
 
 log = structlog.get_logger()
-_TOGETHER = {Job.NOTIFY_POSTINGS.value}  # rows of these jobs are handled as one
+_TOGETHER = {
+    Job.NOTIFY_POSTINGS.value,
+    Job.SEND_NOTICE.value,
+}  # rows of these jobs are handled as one
 _PAUSE_SECONDS = 0.05  # commits meanwhile share the next round
 
 

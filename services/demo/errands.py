@@ -52,6 +52,8 @@ class Errands:
             async with unit_of_work() as work:
                 await notices.notify_postings(work, rows)
             return
+        if job is Job.SEND_NOTICE:
+            return  # what happened in the past rings no phone
         does = {
             Job.SEND_CODE: self._send_code,
             Job.REVIEW_REGISTRATION: _review_registration,

@@ -1,4 +1,4 @@
-"""What is kept of people for a while only: codes, delays, places, ended sessions."""
+"""What is kept of people for a while only: codes, delays, places, ended sessions and tokens."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
         "code_total": await _delete(work, "code_total where starts_at < $1", work.now - CODES_KEPT),
         "login_throttle": await _delete(
             work, "login_throttle where updated_at < $1", work.now - PLACES_KEPT
+        ),
+        "push_token": await _delete(
+            work,
+            "push_token t using session s where s.id = t.session_id and s.refresh_expires_at < $1",
+            work.now,
         ),
         "session": await _delete(
             work,

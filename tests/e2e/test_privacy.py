@@ -35,6 +35,9 @@ REVIEW = """mutation ($input: ReviewRegistrationInput!) {
   reviewRegistration(input: $input) { __typename } }"""
 FREEZE = """mutation ($input: FreezeWalletInput!) {
   freezeWallet(input: $input) { __typename ... on FreezeWalletSuccess { riskCase { id } } } }"""
+REGISTER_TOKEN = """mutation ($input: RegisterPushTokenInput!) {
+  registerPushToken(input: $input) {
+    __typename ... on RegisterPushTokenSuccess { registered } } }"""
 MY_ID = "{ viewer { id } }"
 
 
@@ -114,6 +117,12 @@ async def _move_money(stage: Stage, exits: AsyncExitStack, told: Told) -> Person
     told.words |= {"refund reason": "鞋子尺码不合脚", "card": card_number("622588")}
     told.words |= {"rejection": "鞋底已有明显磨损痕迹"}
     told.digits["pin"] = joining.PIN
+    told.words["push token"] = "an-app-that-nobody-may-know"
+    stage.success(
+        await payer.client.mutate(
+            REGISTER_TOKEN, token=told.words["push token"], platform="ANDROID"
+        )
+    )
     await joining.set_pin(stage, payer)
     await _fail_in_every_way(stage, payer, told)
     linked = await payer.client.mutate(documents.LINK_CARD, number=told.words["card"])

@@ -23,6 +23,7 @@ const WITHOUT_ID = [
   "Freeze", // named by its case: `caseId`
   "MerchantPay",
   "Money",
+  "NoticePreference",
   "PageInfo",
   "PaymentAllowance",
   "PaymentMethod",

@@ -20,6 +20,7 @@ from tests import factories as make
 from tests.money import (
     test_crash_points_identity,
     test_crash_points_jobs,
+    test_crash_points_notices,
     test_crash_points_payments,
     test_crash_points_refunds,
     test_crash_points_risk,
@@ -32,6 +33,7 @@ _owners = itertools.count(5_000)
 NOUNS = (
     test_crash_points_identity,
     test_crash_points_jobs,
+    test_crash_points_notices,
     test_crash_points_payments,
     test_crash_points_refunds,
     test_crash_points_risk,

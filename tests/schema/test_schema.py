@@ -31,6 +31,8 @@ BOUNDED_LISTS = {
     "Payment.refunds": "the newest 20",
     "Payment.steps": "as many as a payment has states",
     "Query.nodes": "as many as were asked for, 100 at most",
+    "SetNoticePreferenceSuccess.noticePreferences": "one a group",
+    "Viewer.noticePreferences": "one a group",
     "Viewer.paymentMethods": "the balance and 20 cards at most",
 }
 MOVES_NO_MONEY = {
@@ -41,6 +43,9 @@ MOVES_NO_MONEY = {
     "register",
     "setPaymentPin",
     "reviewRegistration",
+    "setNoticePreference",
+    "registerPushToken",
+    "removePushToken",
     "linkBankCard",
     "signRefundPolicy",
     "endRefundPolicy",
