@@ -31,7 +31,9 @@ async def context(arrival: Arrival) -> Context:
     """The caller of a request or socket, by one read."""
     spoken = language(arrival.headers.get("accept-language", ""))
     try:
-        viewer, state = await sessions.caller(arrival.authorization)
+        viewer, state = await sessions.caller(
+            arrival.authorization, address=arrival.address, request_id=arrival.request_id
+        )
     except Overloaded as busy:
         raise Unavailable(busy.message(spoken)) from None
     return Context(

@@ -20,6 +20,7 @@ from tortoise.connection import get_connections
 MODELS = [
     "models.audit",
     "models.identity",
+    "models.key_rotations",
     "models.merchants",
     "models.notices",
     "models.refunds",

@@ -23,6 +23,7 @@ class Job(StrEnum):
     SETTLE_TOP_UP = "settle_top_up"
     SEND_CODE = "send_code"
     SEND_NOTICE = "send_notice"
+    ROTATE_KEYS = "rotate_keys"
 
 
 def encode(value: Any) -> bytes:

@@ -11,7 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 - says it
 SECRET_LENGTH_MIN = 32
-_OWN_SECRETS = frozenset({"encryption_keys", "index_key", "password_pepper", "cursor_key"})
+_OWN_SECRETS = frozenset(
+    {"encryption_keys", "index_key", "password_pepper", "cursor_key", "audit_key"}
+)
 _DEVELOPMENT_KEY = base64.b64encode(DEVELOPMENT_SECRET[:32].encode()).decode()
 
 
@@ -38,9 +40,12 @@ class Settings(BaseSettings):
     lane_queue_max: int = Field(default=4096, ge=1)
 
     encryption_keys: SecretStr = SecretStr("")
+    sealing_key: int = Field(default=0, ge=0, le=65535)
+    master_keys: SecretStr = SecretStr("")
     index_key: SecretStr = SecretStr("")
     password_pepper: SecretStr = SecretStr("")
     cursor_key: SecretStr = SecretStr("")
+    audit_key: SecretStr = SecretStr("")
     password_cost: int = Field(default=12, ge=4, le=16)
     pin_cost: int = Field(default=6, ge=4, le=14)
     hasher_processes: int = Field(default=1, ge=1, le=16)
@@ -74,6 +79,7 @@ class Settings(BaseSettings):
             "index_key": DEVELOPMENT_SECRET,
             "password_pepper": DEVELOPMENT_SECRET,
             "cursor_key": DEVELOPMENT_SECRET,
+            "audit_key": DEVELOPMENT_SECRET,
             "sms_secret": DEVELOPMENT_SECRET,
             "push_secret": DEVELOPMENT_SECRET,
             "mail_secret": DEVELOPMENT_SECRET,

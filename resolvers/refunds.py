@@ -12,7 +12,7 @@ from domain.ledger import Outcome, Receipt
 from domain.refunds import Decision
 from resolvers.viewer import SIGNED_IN, Viewer, access, staff
 from resolvers.wallets import RESIDENT, account_of
-from services import refund_reviews, refunds
+from services import audit, refund_reviews, refunds
 from services.ledger import desk
 from services.refund_reviews import QueueItem, SignedPolicy
 from services.refunds import Key, Refund
@@ -74,9 +74,8 @@ async def decide_refund(
         receipt = await _approve(viewer, found, kept, key)
     else:
         rejection = _needed(kept)
-        receipt = await desk.post(
-            refunds.reject(found, actor_id=viewer.user_id, key=key, reason=rejection)
-        )
+        asked = refunds.reject(found, actor_id=viewer.user_id, key=key, reason=rejection)
+        receipt = await desk.post(audit.carried(asked))
     ledger.check(receipt, {Outcome.WRONG_STATE: refusals.RefundAlreadyDecided})
     async with unit_of_work() as work:
         decided = await refund_reviews.item(work, actor_id=viewer.user_id, refund_id=refund_id)
@@ -86,14 +85,14 @@ async def decide_refund(
 
 async def _approve(viewer: Viewer, found: Refund, reason: str | None, key: str) -> Receipt:
     actor_id = viewer.user_id
-    receipt = await desk.post(refunds.approve(found, actor_id=actor_id, key=key, reason=reason))
+    asked = refunds.approve(found, actor_id=actor_id, key=key, reason=reason)
+    receipt = await desk.post(audit.carried(asked))
     if receipt.outcome is not Outcome.INSUFFICIENT_FUNDS:
         return receipt
     # The caller's key is used up by that answer; a repeated call takes both steps again.
     second_key = inputs.derived_key(key, "advance")
-    return await desk.post(
-        refunds.approve(found, actor_id=actor_id, key=second_key, reason=reason, advanced=True)
-    )
+    asked = refunds.approve(found, actor_id=actor_id, key=second_key, reason=reason, advanced=True)
+    return await desk.post(audit.carried(asked))
 
 
 @access(SIGNED_IN)

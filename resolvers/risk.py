@@ -9,7 +9,7 @@ from domain.identity import Role
 from domain.ledger import Instruction, Operation, Outcome
 from domain.risk import CaseState
 from resolvers.viewer import SIGNED_IN, Viewer, access, staff
-from services import risk_cases
+from services import audit, risk_cases
 from services.ledger import desk, reading
 from services.risk_cases import Case, Key
 from services.unit_of_work import snapshot, unit_of_work
@@ -114,7 +114,7 @@ async def unfreeze_wallet(viewer: Viewer, *, case_id: UUID, reason: str, key: st
 
 async def _post(account_id: int, instruction: Instruction) -> Named:
     """Post it, and open or close the case, which the postings' job would do as well."""
-    receipt = await desk.post(instruction)
+    receipt = await desk.post(audit.carried(instruction))
     ledger.check(receipt, {Outcome.WRONG_STATE: refusals.StaleVersion})
     async with unit_of_work() as work:
         await risk_cases.follow(work, [(account_id, receipt.at)])

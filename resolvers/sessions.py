@@ -6,6 +6,7 @@ from typing import Literal
 
 from domain.identity import Status
 from resolvers.viewer import ANONYMOUS, Viewer
+from services import audit
 from services.identity import sessions
 from services.unit_of_work import snapshot
 
@@ -13,12 +14,17 @@ State = Literal["none", "valid", "ended", "bad"]
 _SCHEME = "Bearer "
 
 
-async def caller(authorization: str) -> tuple[Viewer, State]:
+async def caller(
+    authorization: str, *, address: str = "", request_id: str = ""
+) -> tuple[Viewer, State]:
     """The caller behind an Authorization header, and what became of the session; one read.
+
+    Where the request comes from is kept for what it may put into the audit log.
 
     ``none``: nothing was sent; ``bad``: no token of ours could look like that; ``ended``: expired,
     revoked or never issued.
     """
+    audit.came_from(address=address, request_id=request_id)
     if not authorization:
         return ANONYMOUS, "none"
     token = authorization.removeprefix(_SCHEME)

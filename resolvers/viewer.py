@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from domain import refusals
 from domain.identity import ANONYMOUS, Role, Status, Viewer
+from services import audit
 
 __all__ = ["ACTIVE", "ANONYMOUS", "ANYONE", "SIGNED_IN", "Rule", "Viewer", "access", "staff"]
 
@@ -61,6 +62,8 @@ def staff(*roles: Role) -> Rule:
 def access(rule: Rule) -> Callable[[_F], _F]:
     """Let a function (plain, coroutine or async generator) run only for whom ``rule`` permits.
 
+    What a coroutine function records in the audit log knows by it as whom the caller acts.
+
     Coroutine functions refuse when awaited, the others when called. The rule stays readable as
     ``.access``, which is how a test finds functions without one.
     """
@@ -82,7 +85,11 @@ def _guarded_coroutine(
 ) -> Callable[..., Any]:
     async def guarded(viewer: Viewer, *arguments: Any, **named: Any) -> Any:
         check(viewer)
-        return await function(viewer, *arguments, **named)
+        token = audit.actor.set(viewer)
+        try:
+            return await function(viewer, *arguments, **named)
+        finally:
+            audit.actor.reset(token)
 
     return guarded
 

@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema import errors, fields, scalars
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
+from schema.key_rotations import KeyRotationMutation
 from schema.merchants import MerchantQuery
 from schema.nodes import NodeQuery
 from schema.notices import NoticeMutation, NoticeSubscription
@@ -38,6 +39,7 @@ class Mutation(
     RefundStaffMutation,
     RiskMutation,
     NoticeMutation,
+    KeyRotationMutation,
 ):
     """Money-moving inputs have an ``idempotencyKey``."""
 

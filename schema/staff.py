@@ -5,6 +5,8 @@ from __future__ import annotations
 import strawberry
 
 from schema import fields
+from schema.audit import AuditStaff
+from schema.key_rotations import KeyRotationStaff
 from schema.refund_desk import RefundStaff
 from schema.registrations import IdentityStaff
 from schema.risk import RiskStaff
@@ -12,5 +14,5 @@ from schema.risk import RiskStaff
 
 @fields.root
 @strawberry.type(description="What staff see. Every field has a rule of its own.")
-class Staff(IdentityStaff, RefundStaff, RiskStaff):
+class Staff(IdentityStaff, RefundStaff, RiskStaff, AuditStaff, KeyRotationStaff):
     """Null at its root for everybody else."""

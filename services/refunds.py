@@ -66,8 +66,7 @@ class Refund:
 
     def decision_reason(self) -> str | None:
         """What the decider wrote; None for a policy."""
-        sealed = self.decision_reason_sealed
-        return None if sealed is None else encryption.decrypt(DECISION_REASON, self.id, sealed)
+        return _opened_decision(self.id, self.decision_reason_sealed)
 
 
 def request(
@@ -132,6 +131,10 @@ def reject(refund: Refund, *, actor_id: int, key: str, reason: str) -> Instructi
 
 def _sealed_decision(refund: Refund, reason: str | None) -> bytes | None:
     return None if reason is None else encryption.encrypt(DECISION_REASON, refund.id, reason)
+
+
+def _opened_decision(refund_id: UUID, sealed: bytes | None) -> str | None:
+    return None if sealed is None else encryption.decrypt(DECISION_REASON, refund_id, sealed)
 
 
 async def paid_amount(read: Snapshot, *, payer_account_id: int, payment_id: UUID) -> int | None:
@@ -223,14 +226,16 @@ _WITH_REFUNDS = """
 select distinct on (p.account_id, p.seq)
        p.account_id, p.at, p.seq, p.entry_id, p.operation, p.currency, p.amount,
        p.counterparty_id, p.subject_id, a.owner_id,
-       r.id as refund_id, r.amount as refund_amount, r.decider_id, r.policy_id
+       r.id as refund_id, r.amount as refund_amount, r.decider_id, r.policy_id, r.decision_reason,
+       (select i.detail from ledger.instruction i
+         where i.id = p.entry_id and p.operation in (41, 42) limit 1) as detail
   from unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) as k(account_id, at, seq)
   cross join lateral (  -- fenced, so that no plan reads all that a merchant ever did
     select w.* from ledger.posting w
      where w.account_id = k.account_id and w.at = k.at and w.seq = k.seq offset 0) p
   join ledger.account a on a.id = p.account_id and a.owner_id is not null
   left join lateral (
-    select w.id, w.amount, w.decider_id, w.policy_id from ledger.refund w
+    select w.id, w.amount, w.decider_id, w.policy_id, w.decision_reason from ledger.refund w
      where p.operation in (40, 41, 42) and w.payment_id = p.subject_id
        and (w.id = p.entry_id or w.decided_at = p.at) limit 1) r on true
  order by p.account_id, p.seq"""
@@ -267,6 +272,8 @@ async def follow(work: UnitOfWork, postings: Sequence[asyncpg.Record]) -> None:
                 action="DECIDE_REFUND",
                 object=f"refund:{refund_id}",
                 detail={"decision": "APPROVE" if approved else "REJECT"},
+                reason=_opened_decision(refund_id, row["decision_reason"]),
+                acted=audit.by_of(row["detail"]),
             )
 
 

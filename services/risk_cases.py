@@ -166,7 +166,12 @@ async def _close(work: UnitOfWork, row: asyncpg.Record) -> list[News]:
 async def _record(work: UnitOfWork, row: asyncpg.Record, action: str, case_id: UUID) -> None:
     if row["actor_id"] != CITY_ACTOR_ID:
         await audit.record(
-            work, actor_id=row["actor_id"], action=action, object=f"risk_case:{case_id}"
+            work,
+            actor_id=row["actor_id"],
+            action=action,
+            object=f"risk_case:{case_id}",
+            reason=_memo(row),
+            acted=audit.by_of(row["detail"]),
         )
 
 

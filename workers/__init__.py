@@ -13,7 +13,17 @@ from arq.cron import CronJob
 from infra import logging, queue
 from infra.queue import Job
 from infra.settings import get_settings
-from workers import identity, ledger, notices, payments, refunds, risk, topups
+from workers import (
+    audit,
+    identity,
+    key_rotations,
+    ledger,
+    notices,
+    payments,
+    refunds,
+    risk,
+    topups,
+)
 from workers.outbox import Jobs
 from workers.process import Process, open_process
 
@@ -24,6 +34,7 @@ jobs = Jobs(
         Job.START_TOP_UP: topups.start_top_up,
         Job.SETTLE_TOP_UP: topups.settle_top_up,
         Job.REVIEW_REFUND: refunds.review_refund,
+        Job.ROTATE_KEYS: key_rotations.rotate_keys,
     },
     batches={
         Job.NOTIFY_POSTINGS: notices.notify_postings,
@@ -87,6 +98,7 @@ class WorkerSettings:
         _regularly(risk.scan_anomalies, second=_EVERY_20_SECONDS, timeout=50),
         _regularly(topups.poll_top_ups, second={30}),
         _regularly(payments.expire_payments, second={15}),
+        _regularly(audit.seal_audit, second={45}, timeout=50, run_at_startup=True),
         _regularly(ledger.verify_ledger, minute={7}, timeout=600),
         _regularly(ledger.ensure_partitions, hour={3}, minute={17}),
         _regularly(ledger.forget_proofs, hour={3}, minute={27}),

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from domain.refusals import Overloaded
-from infra import bank, database, hints, mail, metrics, push, sms
+from infra import bank, database, hints, kms, mail, metrics, push, sms
 from infra.queue import open_pool
 from infra.settings import Settings
 from services import live, outbox
@@ -40,6 +40,7 @@ async def open_process(settings: Settings, url: str, *, listen: bool) -> AsyncIt
     ``listen``: whether this process has watchers (the API) or only publishes (the worker).
     """
     async with AsyncExitStack() as stack:
+        await kms.open_keys()
         await database.open_database(url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close_database)
         redis_url = settings.redis_url.get_secret_value()

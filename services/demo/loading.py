@@ -13,9 +13,9 @@ import asyncpg
 
 from domain.identity import Role
 from domain.payments import State
-from infra import bank, database, hashing
+from infra import bank, database, hashing, kms
 from infra.settings import Settings
-from services import payments, refunds, topups, transfers
+from services import audit_seals, payments, refunds, topups, transfers
 from services.demo import city, clock, people
 from services.demo.city import Decision, Deed, Moment, Payment, Refund, TopUp, Transfer
 from services.demo.clock import Clock
@@ -48,6 +48,8 @@ async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> list[
         say(f"{len(residents)} residents registered by code, reviewed, with PIN and card")
         life = Life(residents, shops, finance_ids=staff[Role.FINANCE])
         await _live(life, errands, hands, start, say)
+        async with unit_of_work() as work:
+            await audit_seals.seal(work)  # as a worker would have, minute by minute
     return shops
 
 
@@ -56,6 +58,7 @@ async def _opened(settings: Settings) -> AsyncIterator[None]:
     """What a worker's process has open; its login is the one that may settle the bank's money."""
     settings.password_cost = min(settings.password_cost, _PASSWORD_COST_MAX)
     url = (settings.worker_database_url or settings.database_url).get_secret_value()
+    await kms.open_keys()
     await database.open_database(url, pool_size=settings.database_pool_size)
     await hashing.open_hasher(waiting_max=100)
     counter = desk.Desk(url, lanes=1, queue_max=settings.lane_queue_max, relay=lambda: None)

@@ -124,6 +124,7 @@ async def review_by_staff(
         action="REVIEW_REGISTRATION",
         object=f"user:{user_id}",
         detail={"decision": decision.value},
+        reason=reason,
     )
     await _follow(work, row)
     return _opened(row)

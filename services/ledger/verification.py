@@ -15,6 +15,7 @@ from uuid import UUID
 
 from infra import database
 from infra.settings import get_settings
+from services import audit_seals
 from services.ledger import verification_checks as checks
 from services.unit_of_work import Snapshot, snapshot
 
@@ -24,7 +25,7 @@ _PREFETCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault. ``entry_id`` names the entry, payment or refund that it is about."""
+    """One fault. ``entry_id`` names the entry, payment, refund or audit entry it is about."""
 
     code: str
     account_id: int | None
@@ -42,13 +43,17 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """``counts``: rows looked at, by name. ``truncated``: there are more findings than are kept."""
+    """``counts``: rows looked at, by name. ``truncated``: there are more findings than are kept.
+
+    ``head`` is the audit log's newest seal, to be compared with the worker's log.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     checked: list[str] = field(default_factory=list)
     faults: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     truncated: bool = False
+    head: audit_seals.Seal | None = None
 
     @property
     def ok(self) -> bool:
@@ -70,14 +75,27 @@ async def verify(read: Snapshot, *, findings_max: int = FINDINGS_MAX) -> Report:
         report.counts[name] = await read.fetchval(sql)
     for check in checks.CHECKS:
         report.checked.append(check.title)
-        kept = 0
-        async for finding in _findings(read, check):
-            if kept == findings_max:
-                report.truncated = True
-                break
-            kept += 1
-            (report.warnings if finding.warning else report.faults).append(finding)
+        await _collect(report, _findings(read, check), findings_max)
+    report.checked.append(audit_seals.TITLE)
+    await _collect(report, _audit_findings(read), findings_max)
+    report.head = await audit_seals.head(read)
     return report
+
+
+async def _collect(report: Report, findings: AsyncIterator[Finding], findings_max: int) -> None:
+    kept = 0
+    async for finding in findings:
+        if kept == findings_max:
+            report.truncated = True
+            return
+        kept += 1
+        (report.warnings if finding.warning else report.faults).append(finding)
+
+
+async def _audit_findings(read: Snapshot) -> AsyncIterator[Finding]:
+    async for fault in audit_seals.faults(read):
+        assert fault.code in audit_seals.CODES
+        yield Finding(fault.code, None, fault.entry_id, fault.sentence)
 
 
 async def _findings(read: Snapshot, check: checks.Check) -> AsyncIterator[Finding]:
@@ -108,6 +126,8 @@ async def main() -> int:
 def _lines(report: Report, *, seconds: float) -> list[str]:
     lines = ["looked at " + ", ".join(f"{n:,} {name}" for name, n in report.counts.items())]
     lines += [f"  checked {title}" for title in report.checked]
+    if report.head is not None:
+        lines.append(f"  the audit log ends with seal {report.head.number} {report.head.hash}")
     lines += [str(finding) for finding in report.faults]
     lines += [f"late: {finding}" for finding in report.warnings]
     if report.truncated:

@@ -27,6 +27,7 @@ COUNTS = {
     "refunds": "select count(*) from ledger.refund",
     "outbox rows": "select count(*) from ledger.outbox",
     "notices": "select count(*) from public.notice",
+    "audit entries": "select count(*) from public.audit_entry",
 }
 
 HEADS = Check(
@@ -352,5 +353,5 @@ CHECKS = (
     PROOFS, OUTBOX, NOTICES, PARTITIONS,
 )  # fmt: skip
 
-WARNINGS = frozenset({"OUTBOX_OVERDUE"})
+WARNINGS = frozenset({"OUTBOX_OVERDUE", "AUDIT_SEAL_OVERDUE"})
 """What is late, not wrong: a stopped worker leaves these, and a started one clears them."""

@@ -6,9 +6,10 @@ import base64
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from domain import sealing
 from infra import encryption
 from infra.encryption import DecryptionFailed, KeyRing
 
@@ -30,6 +31,18 @@ def test_a_ciphertext_moved_to_another_place_does_not_open(column: str, row: int
     sealed = encryption.encrypt("users.name", 1, "王小明")
     with pytest.raises(DecryptionFailed):
         encryption.decrypt(column, row, sealed)
+
+
+_PLACES = st.tuples(st.sampled_from(sorted(sealing.PLACES)), st.text(max_size=40))
+
+
+@given(_PLACES, _PLACES)
+def test_no_registered_place_opens_what_was_sealed_for_another(
+    here: tuple[str, str], there: tuple[str, str]
+) -> None:
+    assume(here != there)
+    with pytest.raises(DecryptionFailed):
+        encryption.decrypt(*there, encryption.encrypt(*here, "王小明"))
 
 
 @given(st.data())
@@ -61,7 +74,22 @@ def test_the_newest_key_encrypts_and_older_ones_still_open() -> None:
         KeyRing(f"1:{OLD}").open(b"place", after)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:", "0:" + OLD, "x:" + OLD, "1:c2hvcnQ=", "1:***"])
+def test_an_older_key_may_go_on_sealing_until_every_process_has_the_new_one() -> None:
+    ring = KeyRing(f"1:{OLD},2:{NEW}", sealing=1)
+    sealed = ring.seal(b"place", "text")
+    assert encryption.key_number(sealed) == 1
+    assert KeyRing(f"1:{OLD}").open(b"place", sealed) == "text"
+    assert KeyRing(f"1:{OLD},2:{NEW}").open(b"place", sealed) == "text"
+
+
+def test_a_sealing_key_that_is_not_there_is_named_by_its_setting() -> None:
+    with pytest.raises(ValueError, match="WALLET_SEALING_KEY"):
+        KeyRing(f"1:{OLD}", sealing=2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:", "0:" + OLD, f"1:{OLD},1:{OLD}", "x:" + OLD, "1:c2hvcnQ=", "1:***"]
+)
 def test_a_wrong_key_ring_is_named_by_its_setting_not_by_its_content(text: str) -> None:
     with pytest.raises(ValueError, match="WALLET_ENCRYPTION_KEYS") as caught:
         KeyRing(text)

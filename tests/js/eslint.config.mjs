@@ -21,6 +21,7 @@ const WITHOUT_ID = [
   "Counterparty",
   "EventsGap",
   "Freeze", // named by its case: `caseId`
+  "KeyUse", // named by the key's number
   "MerchantPay",
   "Money",
   "NoticePreference",

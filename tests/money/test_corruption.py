@@ -156,7 +156,7 @@ async def test_a_healthy_town_has_no_fault_and_says_what_was_looked_at(worker) -
     assert (report.faults, report.warnings, report.truncated) == ([], [], False)
     assert report.counts["postings"] == 14
     assert report.counts["refunds"] == 2
-    assert len(report.checked) == 15
+    assert len(report.checked) == 16
 
 
 async def test_every_corruption_is_named_by_code_account_and_entry(worker, superuser) -> None:

@@ -25,6 +25,7 @@ from tests.money import (
     test_crash_points_refunds,
     test_crash_points_risk,
     test_crash_points_topups,
+    test_crash_points_vault,
 )
 from tests.money.crashes import ROOT, Case, Verbs, leaves
 
@@ -38,6 +39,7 @@ NOUNS = (
     test_crash_points_refunds,
     test_crash_points_risk,
     test_crash_points_topups,
+    test_crash_points_vault,
 )
 # Function → why it has no case of its own.
 EXEMPT = {

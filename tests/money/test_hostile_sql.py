@@ -117,12 +117,22 @@ HOSTILE = [
 ONLY_API = [
     "select ledger.ensure_partitions(12)",
     "delete from ledger.proof",
+    "insert into audit_seal select 1, 1, 0, true, '', '', now()",
+    "insert into audit_leaf select 1, gen_random_uuid(), ''",
+    "update key_rotation set key = 1",
     "update risk_rule set enabled = false",
 ]
 APP = [
     "update audit_entry set action = 'x'",
     "delete from audit_entry",
     "truncate audit_entry",
+    "update audit_seal set hash = ''",
+    "delete from audit_seal",
+    "truncate audit_seal",
+    "update audit_leaf set hash = ''",
+    "delete from audit_leaf",
+    "truncate audit_leaf",
+    "delete from key_rotation",
     "delete from users",
     "delete from notice",
 ]

@@ -82,6 +82,8 @@ MAY: dict[str, frozenset[str]] = {
     "Subscription.transactionEvents": RESIDENT | {"merchant"},
     "Mutation.freezeMyWallet": RESIDENT | {"merchant"},
     "Staff.riskCases": RISK | {"AUDITOR"},
+    **dict.fromkeys(("Staff.auditLog", "Staff.keyRotation"), frozenset({"AUDITOR", "ADMIN"})),
+    "Mutation.rotateKeys": frozenset({"ADMIN"}),
 }
 """Every way in, and who may take it. A new one has to be written down here."""
 
@@ -280,6 +282,27 @@ async def test_whom_a_rule_names_is_let_in(world: World) -> None:
             if code in DENIED or code.startswith("BUG"):
                 wrong.append(f"{way_in} answered {code} to {name}")
     assert wrong == []
+
+
+async def test_every_deed_that_only_staff_may_do_is_on_record(
+    world: World, superuser: asyncpg.Connection
+) -> None:
+    deeds = {
+        way for way, allowed in MAY.items() if way.startswith("Mutation.") and allowed <= STAFF
+    }
+    done, unrecorded = set(), []
+    count = "select count(*) from audit_entry where actor_id = $1 and session_id = $2 and role = $3"
+    for way_in in sorted(deeds):
+        for name in sorted(MAY[way_in]):
+            caller = world.callers[name]
+            who = (caller.user_id, caller.session_id, caller.role)
+            before = await superuser.fetchval(count, *who)
+            if await outcome(way_in, caller, world) == "DONE":
+                done.add(way_in)
+                if await superuser.fetchval(count, *who) == before:
+                    unrecorded.append(f"{way_in} by {name}")
+    assert unrecorded == []
+    assert deeds - done == {"Mutation.reviewRegistration"}, "the sample is too early for a decision"
 
 
 def test_a_staff_role_is_known_to_this_table() -> None:

@@ -28,6 +28,7 @@ BUILT_IN = {"String", "Int", "Boolean", "ID"}
 MUTATIONS: dict[str, Any] = OBJECTS["Mutation"].fields
 
 BOUNDED_LISTS = {
+    "KeyRotation.keys": "the few keys of the settings",
     "Payment.refunds": "the newest 20",
     "Payment.steps": "as many as a payment has states",
     "Query.nodes": "as many as were asked for, 100 at most",
@@ -51,6 +52,7 @@ MOVES_NO_MONEY = {
     "endRefundPolicy",
     "appealFreeze",
     "markNoticesRead",
+    "rotateKeys",
 }
 STATE_NOT_EVENTS = {"viewerStatusEvents"}  # each message is the whole state: nothing to go on from
 

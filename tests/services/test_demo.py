@@ -205,7 +205,7 @@ async def test_outside_development_nothing_is_loaded() -> None:
     secrets = {
         f"WALLET_{name}": "s" * 40
         for name in (
-            "INDEX_KEY", "PASSWORD_PEPPER", "CURSOR_KEY", "SMS_SECRET", "BANK_SECRET",
+            "INDEX_KEY", "PASSWORD_PEPPER", "CURSOR_KEY", "AUDIT_KEY", "SMS_SECRET", "BANK_SECRET",
             "BANK_CALLBACK_SECRET", "PUSH_SECRET", "MAIL_SECRET", "ENCRYPTION_KEYS",
         )
     }  # fmt: skip
