@@ -16,7 +16,7 @@ from infra import database, hashing, hints, logging, migrate
 from infra.settings import get_settings
 from resolvers import sessions, topups
 from schema.context import Context, language
-from transport import console
+from transport import console, socket
 from transport.app import GRAPHQL_PATH, build
 from transport.arrival import Arrival
 from transport.failures import Unavailable
@@ -25,6 +25,7 @@ from workers.process import Process, open_process
 settings = get_settings()
 logging.configure(level=settings.log_level, development=settings.development)
 _process: Process | None = None
+_CLOSES = {"OVER": socket.SESSION_ENDED, "COMES_BACK": socket.COME_BACK}
 
 
 async def context(arrival: Arrival) -> Context:
@@ -46,13 +47,10 @@ async def context(arrival: Arrival) -> Context:
     )
 
 
-async def still_valid(known: Context) -> bool:
-    """Whether a socket may stay open; if so, it goes on as its caller is now."""
-    viewer = await sessions.current(known.viewer)
-    if viewer is None:
-        return False
-    known.viewer = viewer
-    return True
+async def must_close(known: Context) -> int | None:
+    """The code that a socket has to be closed with; if it stays, it goes on as who it is now."""
+    standing, known.viewer = await sessions.current(known.viewer)
+    return _CLOSES.get(standing)
 
 
 @asynccontextmanager
@@ -106,7 +104,7 @@ app = build(
         "valkey": _valkey_ready,
     },
     lifespan=lifespan,
-    still_valid=still_valid,
+    must_close=must_close,
     extra_routes=console.routes(
         graphql_path=GRAPHQL_PATH,
         prepared=console.load_operations(Path(__file__).parent / "console" / "operations"),

@@ -173,7 +173,11 @@ class _People:
             if "payment" not in made:
                 raise RuntimeError(f"a payment was not opened: {made}")
             payment_id = made["payment"]["id"]
-            given = {"paymentId": payment_id, "pin": _PIN, "idempotencyKey": f"c-{payment_id}"}
+            given = {
+                "paymentId": payment_id,
+                "proof": {"pin": _PIN},
+                "idempotencyKey": f"c-{payment_id}",
+            }
             payload = msgspec.json.encode({"query": _CONFIRM, "variables": {"input": given}})
             return payload, self.tokens[number % len(self.tokens)]
 

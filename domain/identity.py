@@ -49,6 +49,13 @@ class CodePurpose(StrEnum):
     STEP_UP = "STEP_UP"
 
 
+class LoginMethod(StrEnum):
+    """What proves, besides the password, that it is the owner who signs in."""
+
+    DEVICE_KEY = "DEVICE_KEY"
+    CODE = "CODE"
+
+
 class Language(StrEnum):
     """The languages of texts, as stored and as BCP 47 tags."""
 
@@ -77,6 +84,7 @@ class Viewer:
     status: Status | None = None
     language: str = "zh-CN"
     session_id: UUID | None = None
+    device_id: UUID | None = None
     account_id: int | None = None
     account_status: int | None = None
     pin_set: bool = False
@@ -109,6 +117,10 @@ CODE_RESEND_SECONDS = 60
 CODE_TRIES = 5
 PIN_TRIES = 5
 PROOF_LIFE_SECONDS = 120
+LOGIN_CHALLENGE_LIFE_SECONDS = 300
+LOGIN_CHALLENGE_TRIES = 5
+# How long after a refresh its device may have lost the answer, and gets the same one again.
+REFRESH_GRACE_SECONDS = 10
 
 
 def login_delay_seconds(failures: int, *, free_tries: int) -> int:
@@ -129,3 +141,16 @@ def network(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
+
+
+def network_hint(address: str) -> str:
+    """Roughly where an address is, for its owner to recognise: ``203.0.*.*``, ``2001:db8::/32``."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 32), strict=False))
+    return ".".join([*str(parsed).split(".")[:2], "*", "*"])

@@ -138,6 +138,11 @@ def touch(account_id: int) -> tuple[Leg, ...]:
     return (Leg(account_id, 0),)
 
 
+def given_minor(instruction: Instruction) -> int:
+    """The most that one account gives by an instruction; 0 where no money moves."""
+    return max((-leg.amount_minor for leg in instruction.legs), default=0)
+
+
 def instruct(
     *,
     actor_id: int,

@@ -23,6 +23,8 @@ PLACEHOLDERS: dict[str, Placeholder] = {
     "amount": Placeholder(("¥12.50", "¥12.50"), ("一笔款项", "an amount")),
     # The other party as far as it may be shown: a shop, or a masked person.
     "name": Placeholder(("张*丰", "张*丰"), ("对方", "the other party")),
+    # A kind of device, never what whoever enrolled it has called it.
+    "device": Placeholder(("安卓手机", "Android phone"), ("未知设备", "of an unknown kind")),
     # A rule's sentence or what staff wrote, with long numbers struck out; in the app only.
     "reason": Placeholder(("资料不清晰", "The data could not be read"), ("", "")),
 }

@@ -31,6 +31,12 @@ class NoticeKind(StrEnum):
     WALLET_UNFROZEN = "WALLET_UNFROZEN"
     WALLET_FROZEN_BY_OWNER = "WALLET_FROZEN_BY_OWNER"
     WALLET_UNFROZEN_BY_OWNER = "WALLET_UNFROZEN_BY_OWNER"
+    NEW_DEVICE = "NEW_DEVICE"
+    DEVICE_REVOKED = "DEVICE_REVOKED"
+    SESSION_MISUSED = "SESSION_MISUSED"
+    PASSKEY_ADDED = "PASSKEY_ADDED"
+    PASSKEY_REMOVED = "PASSKEY_REMOVED"
+    PASSKEY_REFUSED = "PASSKEY_REFUSED"
 
 
 class NoticeGroup(StrEnum):
@@ -65,6 +71,12 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.WALLET_UNFROZEN,
         NoticeKind.WALLET_FROZEN_BY_OWNER,
         NoticeKind.WALLET_UNFROZEN_BY_OWNER,
+        NoticeKind.NEW_DEVICE,
+        NoticeKind.DEVICE_REVOKED,
+        NoticeKind.SESSION_MISUSED,
+        NoticeKind.PASSKEY_ADDED,
+        NoticeKind.PASSKEY_REMOVED,
+        NoticeKind.PASSKEY_REFUSED,
     }
 )
 """Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
@@ -150,7 +162,8 @@ def of_posting(operation: int, amount_minor: int) -> NoticeKind | None:
     return OF_POSTINGS.get((Operation(operation), sign))
 
 
-# Chinese title and text, English title and text.
+# Chinese title and text, English title and text. {device} is a kind of device: never the name that
+# whoever enrolled it has chosen, which would put a stranger's words into our texts.
 TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
     NoticeKind.REGISTRATION_APPROVED: (
         "注册成功",
@@ -263,6 +276,46 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "您的钱包已恢复正常使用。如非本人操作，请立即再次冻结并联系客服。",
         "You unfroze your wallet",
         "Your wallet works again. If this was not you, freeze it again and call our hotline.",
+    ),
+    NoticeKind.NEW_DEVICE: (
+        "新设备登录",
+        "您的账户已在新设备（{device}）上登录。如非本人操作，请立即移除该设备并修改登录密码。",
+        "New device",
+        "Your account was signed in to on a new device ({device}). If this wasn't you, remove the "
+        "device and change your password now.",
+    ),
+    NoticeKind.DEVICE_REVOKED: (
+        "设备已移除",
+        "一台设备（{device}）已从您的账户移除并退出登录。",
+        "Device removed",
+        "A device ({device}) was removed from your account and signed out.",
+    ),
+    NoticeKind.SESSION_MISUSED: (
+        "登录异常",
+        "您的一次登录凭证被重复使用，可能已被他人获取，我们已将其注销。请重新登录，并检查您的设备列表。",
+        "A session was ended",
+        "A sign-in of yours was used twice, so somebody may have copied it. We ended it. Please "
+        "sign in again and look at the list of your devices.",
+    ),
+    NoticeKind.PASSKEY_ADDED: (
+        "已添加通行密钥",
+        "您的账户添加了一个新的通行密钥。如非本人操作，请立即冻结钱包并更改密码。",
+        "Passkey added",
+        "A new passkey was added to your account. If it wasn't you, freeze your wallet and change "
+        "your password at once.",
+    ),
+    NoticeKind.PASSKEY_REMOVED: (
+        "已删除通行密钥",
+        "您账户的一个通行密钥已被删除。如非本人操作，请立即冻结钱包并更改密码。",
+        "Passkey removed",
+        "A passkey was removed from your account. If it wasn't you, freeze your wallet and change "
+        "your password at once.",
+    ),
+    NoticeKind.PASSKEY_REFUSED: (
+        "通行密钥被拒绝",
+        "您的一个通行密钥未通过校验，可能已被复制。请删除该通行密钥后重新添加。",
+        "Passkey refused",
+        "One of your passkeys was refused: it may have been copied. Remove it and add it again.",
     ),
 }
 

@@ -13,6 +13,8 @@ import inspect
 import re
 from typing import Any, ClassVar, get_type_hints
 
+from domain.proofs import Method
+
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -181,10 +183,43 @@ class PaymentExpired(Refusal):
 
 
 class ProofRequired(Refusal):
-    """The caller has to prove identity for this, by the payment PIN."""
+    """The caller has to prove identity for this; a proof is good once and for two minutes."""
 
-    en = "Please confirm with your payment PIN."
-    zh = "请输入支付密码确认。"
+    en = "Please confirm that it is you."
+    zh = "请验证身份以确认操作。"
+
+
+class ProofTooWeak(Refusal):
+    """This way to prove identity isn't enough here; `sufficient` lists what is. Nothing was
+    compared, and no try was spent."""
+
+    en = "This needs a stronger confirmation: a passkey, or your payment PIN and a code."
+    zh = "此操作需要更强的验证：通行密钥，或支付密码加短信验证码。"
+    sufficient: list[Method]
+
+
+class ChallengeInvalid(Refusal):
+    """The challenge is unknown, too old, was used, or was made for something else; ask for a new
+    one."""
+
+    en = "This confirmation is no longer valid. Please start it again."
+    zh = "验证已失效，请重新验证。"
+
+
+class PasskeyInvalid(Refusal):
+    """The passkey isn't known here, or its answer isn't right."""
+
+    en = "This passkey could not be verified."
+    zh = "通行密钥验证失败。"
+
+
+class LastPasskey(Refusal):
+    """It is the last passkey: without it, `remaining` is all that proves the caller's identity.
+    Repeat with `acceptRemaining`."""
+
+    en = "This is your last passkey. Afterwards you confirm with your PIN and codes by SMS only."
+    zh = "这是您最后一个通行密钥。删除后只能使用支付密码和短信验证码。"
+    remaining: list[Method]
 
 
 class WrongPin(Refusal):
@@ -249,6 +284,20 @@ class WrongCredentials(Refusal):
 
     en = "Wrong phone number or password."
     zh = "手机号或密码错误。"
+
+
+class LoginChallengeInvalid(Refusal):
+    """The login challenge is unknown, too old, used, or was tried too often; start again."""
+
+    en = "This sign-in has expired. Please start again."
+    zh = "本次登录已失效，请重新登录。"
+
+
+class DeviceProofInvalid(Refusal):
+    """The device is unknown or revoked, or the signature isn't its own over this challenge."""
+
+    en = "This device could not be confirmed. Please use another way."
+    zh = "无法确认此设备，请使用其他方式验证。"
 
 
 class CodeInvalid(Refusal):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from calendar import monthrange
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -129,10 +130,29 @@ def password_acceptable(password: str, *, name: str, phone: str) -> bool:
 
 
 def pin_acceptable(pin: str, *, phone: str) -> bool:
-    """Six digits; no run, no pattern of up to three repeated, not a part of the phone number."""
+    """Six digits; no run, no pattern of up to three repeated, no date, no part of the phone number.
+
+    Any date, whoever's birthday it is: a tenth of all PINs, and the first that a thief tries.
+    """
     if not _PIN.fullmatch(pin) or pin in phone:
         return False
-    return len(set(pin)) > 2 and not _is_run(pin) and pin[:3] != pin[3:]
+    easy = len(set(pin)) <= 2 or _is_run(pin) or pin[:3] == pin[3:] or _is_date(pin)
+    return not easy
+
+
+def _is_date(pin: str) -> bool:
+    """Year, month and day in any of the orders that people write them in, or year and month."""
+    a, b, c = int(pin[:2]), int(pin[2:4]), int(pin[4:])
+    return (
+        _is_day(month=b, day=c)
+        or _is_day(month=b, day=a)
+        or _is_day(month=a, day=b)
+        or (pin[:2] in ("19", "20") and 1 <= c <= 12)
+    )
+
+
+def _is_day(*, month: int, day: int) -> bool:
+    return 1 <= month <= 12 and 1 <= day <= monthrange(2000, month)[1]
 
 
 def is_pin(text: str) -> bool:

@@ -40,6 +40,16 @@ COLUMNS = (
     Sealed(place="verification_code.code", table="verification_code", column="code", fleeting=True),
     Sealed(place="bank_card.token", table="bank_card", column="token"),
     Sealed(place="push_token.token", table="push_token", column="token"),
+    Sealed(place="device.name", table="device", column="name"),
+    Sealed(place="session.network", table="session", column="network"),
+    Sealed(place="passkey.name", table="passkey", column="name", where="removed_at is null"),
+    Sealed(
+        place="passkey.name",
+        table="passkey",
+        column="name",
+        where="removed_at is not null",  # a trigger refuses every change of what was removed
+        append_only=True,
+    ),
     Sealed(place="risk_case.reason", table="risk_case", column="reason"),
     Sealed(place="risk_case.appeal", table="risk_case", column="appeal"),
     Sealed(place="risk_case.decision_reason", table="risk_case", column="decision_reason"),

@@ -19,10 +19,14 @@ from tortoise.connection import get_connections
 
 MODELS = [
     "models.audit",
+    "models.devices",
     "models.identity",
     "models.key_rotations",
     "models.merchants",
     "models.notices",
+    "models.passkeys",
+    "models.proof_challenges",
+    "models.proofs",
     "models.refunds",
     "models.risk",
     "models.topups",

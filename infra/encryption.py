@@ -167,3 +167,9 @@ def blind_index(purpose: str, text: str) -> str:
     """HMAC-SHA-256 in hex (64 characters): equal texts of one purpose give equal indexes."""
     secret = settings.get_settings().index_key.get_secret_value()
     return hmac.digest(_index_key(secret, purpose), text.encode(), "sha256").hex()
+
+
+def derived_secret(purpose: str, text: str) -> str:
+    """43 characters that only the holder of our key can make, the same ones for the same text."""
+    raw = bytes.fromhex(blind_index(f"secret {purpose}", text))
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     port: int = 8000
     log_level: str = "info"
     demo_file: str = ""
+    passkey_rp_id: str = ""
+    passkey_origins: str = ""
 
     database_pool_size: int = Field(default=16, ge=2, le=200)
     lanes: int = Field(default=2, ge=1, le=4)
@@ -49,8 +51,10 @@ class Settings(BaseSettings):
     password_cost: int = Field(default=12, ge=4, le=16)
     pin_cost: int = Field(default=6, ge=4, le=14)
     hasher_processes: int = Field(default=1, ge=1, le=16)
-    access_token_seconds: int = Field(default=600, ge=60, le=3600)
+    access_token_seconds: int = Field(default=600, ge=60, le=600)
     refresh_token_seconds: int = Field(default=30 * 86_400, ge=3600)
+    session_seconds: int = Field(default=180 * 86_400, ge=3600)
+    staff_session_seconds: int = Field(default=12 * 3600, ge=3600)
 
     sms_url: str = ""
     sms_secret: SecretStr = SecretStr("")

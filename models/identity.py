@@ -43,7 +43,10 @@ class Session(Model):
     """One signed-in device; of its tokens only hashes are kept.
 
     A refresh token has two halves: the family half stays for the session's life, the other half
-    rotates. The right family with a wrong half is a token that was used before.
+    rotates. The right family with a wrong half is a token that was used before. The half before
+    the newest stays known: its device may ask again for what it was given at ``refreshed_at``,
+    which ``refresh_salt`` and our key make once more. ``network`` (encrypted) is where it was last
+    used, roughly. ``ends_at`` is the end of its life, however often it is used.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
@@ -56,6 +59,12 @@ class Session(Model):
     created_at = fields.DatetimeField(default=None, db_default=NOW)
     revoked_at = fields.DatetimeField(null=True)
     revoked_reason = fields.CharField(max_length=32, null=True)
+    device_id = fields.UUIDField(null=True)
+    previous_hash = fields.CharField(max_length=64, null=True)
+    refreshed_at = fields.DatetimeField(null=True)
+    refresh_salt = fields.CharField(max_length=43, null=True)
+    network = fields.BinaryField(null=True)
+    ends_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "session"
@@ -102,6 +111,24 @@ class CodeTotal(Model):
     class Meta:
         table = "code_total"
         unique_together = (("askers", "period", "starts_at"),)
+
+
+class LoginChallenge(Model):
+    """A right password that waits for its second factor: five tries, five minutes, used once.
+
+    The client's id of it is a secret of which only a hash is here.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField(db_index=True)
+    secret_hash = fields.CharField(max_length=64, unique=True)
+    tries_left = fields.SmallIntField(db_default=5)
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+    expires_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "login_challenge"
 
 
 class LoginThrottle(Model):

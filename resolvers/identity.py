@@ -7,29 +7,22 @@ the second writes what a right answer earns.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain import codes as codes_rules
 from domain import refusals
 from domain import registration as rules
 from domain.identity import CodePurpose, Status
-from domain.ledger import Operation
 from infra import hashing, hints
+from resolvers import devices
+from resolvers.devices import Described
 from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
 from services import people
-from services.identity import codes, logins, pins, registration, sessions
-from services.unit_of_work import Snapshot, UnitOfWork, snapshot, unit_of_work
+from services.identity import arrivals, codes, logins, pins, registration, sessions
+from services.identity.arrivals import SignedIn
+from services.unit_of_work import Snapshot, snapshot, unit_of_work
 
 _PASSWORD_LENGTH_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A new session, and the caller it belongs to."""
-
-    session: sessions.Issued
-    viewer: Viewer = field(repr=False)
 
 
 @access(ANYONE)
@@ -41,7 +34,7 @@ async def request_verification_code(
     Codes for a login or a payment are sent by the request they belong to, not here. Raises
     InvalidInput, RateLimited; NotSignedIn for what needs a session.
     """
-    e164 = _phone(phone)
+    e164 = phone_of_input(phone)
     _ensure_may_ask(viewer, e164, purpose)
     async with unit_of_work() as work:
         return await codes.request(
@@ -59,23 +52,23 @@ async def register(
     code: str,
     password: str,
     language: str,
+    device: Described,
+    address: str,
 ) -> SignedIn:
-    """Apply for a wallet, and be signed in to follow the application.
+    """Apply for a wallet, and be signed in to follow the application, on the first device.
 
     ``verification_id`` is that of the request for the code, None for an id that is none of ours.
     Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, Overloaded.
     """
-    e164, kept_name = _phone(phone), rules.clean_name(name)
+    e164, kept_name = phone_of_input(phone), rules.clean_name(name)
     if kept_name is None:
         raise refusals.InvalidInput(path=("input", "name"))
+    new_device = devices.checked(device)
     if not rules.password_acceptable(password, name=kept_name, phone=e164):
         raise refusals.PasswordUnacceptable(path=("input", "password"))
-    _ensure_room()
+    ensure_room()
     code_id = await _proven(e164, CodePurpose.REGISTER, verification_id, code)
-    try:
-        password_hash = await hashing.hash_password(password)
-    except hashing.HasherBusy:
-        raise refusals.Overloaded from None
+    password_hash = await hashed(password)
     async with unit_of_work() as work:
         user_id = await registration.register(
             work,
@@ -85,43 +78,9 @@ async def register(
             password_hash=password_hash,
             language=language,
         )
-        return await _sign_in(work, user_id)
-
-
-@access(ANYONE)
-async def login(viewer: Viewer, *, phone: str, password: str, address: str) -> SignedIn:
-    """Sign in by phone and password; also while the registration waits, or was rejected.
-
-    Raises InvalidInput, WrongCredentials, AccountNotActive (closed), RateLimited, Overloaded.
-    """
-    e164 = _phone(phone)
-    _ensure_room()
-    async with unit_of_work() as work:
-        attempt = await logins.begin(work, phone=e164, address=address)
-    new_hash = await _right_password(attempt, password, path=None)
-    assert attempt.user_id is not None
-    if attempt.status is Status.CLOSED:
-        raise refusals.AccountNotActive
-    async with unit_of_work() as work:
-        await logins.succeed(work, attempt, new_hash=new_hash)
-        return await _sign_in(work, attempt.user_id)
-
-
-@access(ANYONE)
-async def refresh_session(viewer: Viewer, *, refresh_token: str) -> sessions.Issued:
-    """New tokens for a refresh token, which works once. Raises SessionInvalid."""
-    async with unit_of_work() as work:
-        issued = await sessions.refresh(work, refresh_token)
-    if issued is None:
-        raise refusals.SessionInvalid
-    return issued
-
-
-@access(ANYONE)
-async def logout(viewer: Viewer, *, refresh_token: str) -> None:
-    """End a session, at once and everywhere; whoever has its refresh token may."""
-    async with unit_of_work() as work:
-        await sessions.logout(work, refresh_token)
+        return await arrivals.admit_new(
+            work, user_id, new_device, address=address, registering=True
+        )
 
 
 @access(ACTIVE)
@@ -133,13 +92,11 @@ async def set_payment_pin(viewer: Viewer, *, password: str, pin: str, address: s
     if not rules.pin_acceptable(pin, phone=people.phone_of(viewer)):
         raise refusals.InvalidInput(
             path=("input", "pin"),
-            en="Six digits that are hard to guess: no run, no pattern, no part of your number.",
-            zh="请设置六位不易猜到的数字：不能连号、重复，也不能是手机号的一部分。",
+            en="Six digits that are hard to guess: no run, no pattern, no date, no part of your"
+            " number.",
+            zh="请设置六位不易猜到的数字：不能连号、重复，不能是生日等日期，也不能是手机号的一部分。",
         )
-    _ensure_room()
-    async with unit_of_work() as work:
-        attempt = await logins.begin_for_user(work, user_id=viewer.user_id, address=address)
-    new_hash = await _right_password(attempt, password, path=("input", "password"))
+    attempt, new_hash = await shown_password(viewer, password=password, address=address)
     try:
         pin_hash = await hashing.hash_pin(viewer.user_id, pin)
     except hashing.HasherBusy:
@@ -150,39 +107,18 @@ async def set_payment_pin(viewer: Viewer, *, password: str, pin: str, address: s
         return await _current(work, _session_id(viewer))
 
 
-@access(ACTIVE)
-async def prove_pin(
-    viewer: Viewer,
-    pin: str,
-    *,
-    operation: Operation,
-    key: str,
-    input_hash: bytes,
-    path: tuple[str, ...] = ("input", "pin"),
-) -> UUID:
-    """A proof for one instruction, by payment PIN; its id. Called with no session open.
+@access(SIGNED_IN)
+async def shown_password(
+    viewer: Viewer, *, password: str, address: str
+) -> tuple[logins.Attempt, str | None]:
+    """A right password, shown anew: for `logins.succeed` in the transaction that it allows.
 
-    Raises WrongPin, PinLocked, PinNotSet, Overloaded. A malformed PIN spends no try.
+    Raises WrongCredentials, RateLimited, Overloaded.
     """
-    if not rules.is_pin(pin):
-        raise refusals.InvalidInput(path=path)
+    ensure_room()
     async with unit_of_work() as work:
-        spent = await pins.spend_try(work, viewer.user_id)
-    try:
-        right = await hashing.check_pin(viewer.user_id, pin, spent.stored)
-    except hashing.HasherBusy:
-        async with unit_of_work() as work:
-            await pins.withdraw(work, spent)
-        raise refusals.Overloaded from None
-    proof_id = None
-    if right:
-        async with unit_of_work() as work:
-            proof_id = await pins.prove(
-                work, spent, operation=operation, key=key, input_hash=input_hash
-            )
-    if proof_id is None:
-        raise spent.wrong(path)
-    return proof_id
+        attempt = await logins.begin_for_user(work, user_id=viewer.user_id, address=address)
+    return attempt, await right_password(attempt, password, path=("input", "password"))
 
 
 @access(SIGNED_IN)
@@ -233,7 +169,8 @@ def review_reason(viewer: Viewer, *, language: str) -> str | None:
     return None
 
 
-def _phone(text: str) -> str:
+def phone_of_input(text: str) -> str:
+    """A mobile number in E.164. Raises InvalidInput."""
     e164 = rules.phone(text)
     if e164 is None:
         raise refusals.InvalidInput(
@@ -249,7 +186,7 @@ def _session_id(viewer: Viewer) -> UUID:
     return viewer.session_id
 
 
-def _ensure_room() -> None:
+def ensure_room() -> None:
     """Refuse before anything is counted; a try that the hasher refuses later is taken back."""
     try:
         hashing.ensure_room()
@@ -277,6 +214,14 @@ def _ensure_may_ask(viewer: Viewer, phone: str, purpose: CodePurpose) -> None:
         )
 
 
+async def hashed(password: str) -> str:
+    """A new password's hash, for its row. Raises Overloaded."""
+    try:
+        return await hashing.hash_password(password)
+    except hashing.HasherBusy:
+        raise refusals.Overloaded from None
+
+
 async def _proven(
     phone: str, purpose: CodePurpose, verification_id: UUID | None, code: str
 ) -> UUID:
@@ -295,7 +240,7 @@ async def _proven(
     return tried.code_id
 
 
-async def _right_password(
+async def right_password(
     attempt: logins.Attempt, password: str, *, path: tuple[str, ...] | None
 ) -> str | None:
     """The hash to store anew, if any, of a right password. Raises WrongCredentials, Overloaded."""
@@ -311,11 +256,6 @@ async def _right_password(
     if not checked.right:
         raise refusals.WrongCredentials(path=path)
     return new_hash
-
-
-async def _sign_in(work: UnitOfWork, user_id: int) -> SignedIn:
-    issued = await sessions.issue(work, user_id)
-    return SignedIn(session=issued, viewer=await _current(work, issued.session_id))
 
 
 async def _current(read: Snapshot, session_id: UUID) -> Viewer:

@@ -9,12 +9,14 @@ from uuid import UUID
 from domain import inputs, ledger, refusals
 from domain import payments as rules
 from domain.identity import Role
-from domain.ledger import AccountStatus, Operation, Outcome, Receipt
+from domain.ledger import AccountStatus, Instruction, Operation, Outcome, Receipt
 from domain.payments import Method, State
+from domain.proofs import Given
 from resolvers import live
 from resolvers.live import Event, Gap
+from resolvers.proofs import proven
 from resolvers.viewer import SIGNED_IN, Viewer, access
-from resolvers.wallets import RESIDENT, account_of, proven
+from resolvers.wallets import RESIDENT, account_of
 from services import merchants, payments, wallets
 from services.ledger import desk, reading
 from services.ledger.reading import City
@@ -82,13 +84,19 @@ def _entry(receipt: Receipt) -> UUID:
 
 
 @access(RESIDENT)
-async def confirm_payment(viewer: Viewer, *, payment_id: UUID, pin: str, key: str) -> Payment:
+async def confirm_payment(viewer: Viewer, *, payment_id: UUID, proof: Given, key: str) -> Payment:
     """Pay a payment of one's own that waits."""
+    instruction = await confirmation(viewer, payment_id=payment_id, key=key)
+    receipt = await desk.post(await proven(viewer, instruction, proof))
+    return await _closed(viewer, payment_id, receipt)
+
+
+@access(RESIDENT)
+async def confirmation(viewer: Viewer, *, payment_id: UUID, key: str) -> Instruction:
+    """What `confirm_payment` would post. Raises InvalidInput, NotFound."""
     inputs.check_key(key)
     waiting = await _own(viewer, payment_id)
-    instruction = payments.confirm(waiting, actor_id=viewer.user_id, key=key)
-    receipt = await desk.post(await proven(viewer, instruction, pin))
-    return await _closed(viewer, payment_id, receipt)
+    return payments.confirm(waiting, actor_id=viewer.user_id, key=key)
 
 
 @access(RESIDENT)

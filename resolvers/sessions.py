@@ -1,17 +1,23 @@
-"""Who a request or a socket comes from."""
+"""Sessions: who a request or a socket comes from, going on, and ending it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
+from uuid import UUID
 
+from domain import refusals
 from domain.identity import Status
-from resolvers.viewer import ANONYMOUS, Viewer
+from resolvers.viewer import ANONYMOUS, ANYONE, SIGNED_IN, Viewer, access
 from services import audit
-from services.identity import sessions
-from services.unit_of_work import snapshot
+from services.identity import challenges, sessions
+from services.identity.sessions import Issued, Key, Session
+from services.unit_of_work import snapshot, unit_of_work
 
 State = Literal["none", "valid", "ended", "bad"]
+Standing = Literal["STAYS", "COMES_BACK", "OVER"]
 _SCHEME = "Bearer "
+_OPEN = 1
 
 
 async def caller(
@@ -35,17 +41,82 @@ async def caller(
     return (viewer, "valid") if viewer is not None else (ANONYMOUS, "ended")
 
 
-async def current(viewer: Viewer) -> Viewer | None:
-    """The caller of an open socket as of now; None if it has to close.
+async def current(viewer: Viewer) -> tuple[Standing, Viewer]:
+    """What becomes of the open socket of a caller, and the caller as of now.
 
-    It has to when the session is over, and when the caller's role changed or stopped being active:
-    what runs on the socket was permitted to somebody else. Without a session it stays as it is.
+    OVER: the session has ended, or the caller's role changed or stopped being active, so that what
+    runs on the socket was permitted to somebody else: sign in again. COMES_BACK: the wallet was
+    frozen since; the session is good, and who connects anew is met as the caller is now. Without a
+    session it stays as it is.
     """
     if viewer.session_id is None:
-        return viewer
+        return "STAYS", viewer
     async with snapshot() as read:
         found = await sessions.viewer_by_session(read, viewer.session_id)
     if found is None or found.role is not viewer.role:
-        return None
-    demoted = viewer.status is Status.ACTIVE and found.status is not Status.ACTIVE
-    return None if demoted else found
+        return "OVER", viewer
+    if viewer.status is Status.ACTIVE and found.status is not Status.ACTIVE:
+        return "OVER", viewer
+    frozen = viewer.account_status == _OPEN and found.account_status != _OPEN
+    return "COMES_BACK" if frozen else "STAYS", found
+
+
+@access(ANYONE)
+async def refresh_session(
+    viewer: Viewer, *, refresh_token: str, device_signature: str, address: str
+) -> Issued:
+    """New tokens for a refresh token, signed by its device. Raises SessionInvalid."""
+    async with unit_of_work() as work:
+        issued = await sessions.refresh(
+            work, refresh_token, signature=device_signature, address=address
+        )
+    if issued is None:
+        raise refusals.SessionInvalid
+    return issued
+
+
+@access(ANYONE)
+async def logout(viewer: Viewer, *, refresh_token: str) -> None:
+    """End a session, at once and everywhere; whoever has its refresh token may."""
+    async with unit_of_work() as work:
+        await sessions.end_family(work, refresh_token)
+
+
+@access(SIGNED_IN)
+async def revoke_session(viewer: Viewer, *, session_id: UUID | None) -> None:
+    """End one of the caller's sessions, at once and everywhere. Raises NotFound."""
+    async with unit_of_work() as work:
+        if session_id is None or not await sessions.end(
+            work, user_id=viewer.user_id, session_id=session_id
+        ):
+            raise refusals.NotFound(path=("input", "sessionId"))
+
+
+@access(SIGNED_IN)
+async def logout_everywhere(viewer: Viewer, *, except_this: bool) -> int:
+    """End the caller's sessions, and whatever login is under way; how many sessions there were."""
+    kept = viewer.session_id if except_this else None
+    async with unit_of_work() as work:
+        ended = await sessions.end_all(
+            work, viewer.user_id, reason="LOGOUT_EVERYWHERE", except_id=kept
+        )
+        await challenges.void_all(work, viewer.user_id)
+        return ended
+
+
+@access(SIGNED_IN)
+async def session_page(
+    viewer: Viewer, *, limit: int, after: Key | None, before: Key | None, backwards: bool
+) -> list[Session]:
+    """The caller's sessions that are not over, newest first."""
+    async with snapshot() as read:
+        return await sessions.page(
+            read, viewer.user_id, limit=limit, after=after, before=before, backwards=backwards
+        )
+
+
+@access(SIGNED_IN)
+async def sessions_by_ids(viewer: Viewer, session_ids: Sequence[UUID]) -> dict[UUID, Session]:
+    """Those of the sessions that are the caller's and not over."""
+    async with snapshot() as read:
+        return await sessions.by_ids(read, viewer.user_id, session_ids)

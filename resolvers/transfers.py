@@ -6,8 +6,11 @@ from datetime import timedelta
 
 from domain import inputs, ledger, refusals, registration
 from domain import transfers as rules
+from domain.ledger import Instruction
+from domain.proofs import Given
+from resolvers.proofs import proven
 from resolvers.viewer import Viewer, access
-from resolvers.wallets import RESIDENT, account_of, proven
+from resolvers.wallets import RESIDENT, account_of
 from services import people, transfers
 from services.ledger import desk, reading
 from services.ledger.reading import Posting
@@ -30,31 +33,16 @@ async def recipient_preview(viewer: Viewer, *, phone: str) -> Recipient:
 
 @access(RESIDENT)
 async def create_transfer(
-    viewer: Viewer, *, phone: str, amount_minor: int, memo: str | None, pin: str, key: str
+    viewer: Viewer, *, phone: str, amount_minor: int, memo: str | None, proof: Given, key: str
 ) -> Posting:
     """Send money; the caller's side of what was posted.
 
-    Raises what `recipient_preview` does (60 an hour) and what the PIN and the ledger refuse by.
+    Raises what `order` and `resolvers.proofs.prove` do, and what the ledger refuses by.
     """
-    inputs.check_key(key)
-    inputs.check_amount(amount_minor, "input", "amount", "amount")
-    kept_memo = inputs.short_text(memo, "input", "memo", length_max=rules.MEMO_LENGTH_MAX)
-    recipient = await _recipient(
-        viewer,
-        phone,
-        ("input", "phone"),
-        purpose="transfer",
-        hourly_max=rules.TRANSFERS_HOURLY_MAX,
+    instruction = await order(
+        viewer, phone=phone, amount_minor=amount_minor, memo=memo, key=key, path=("input",)
     )
-    instruction = transfers.instruct(
-        actor_id=viewer.user_id,
-        payer_account_id=account_of(viewer),
-        payee_account_id=recipient.account_id,
-        amount_minor=amount_minor,
-        memo=kept_memo,
-        key=key,
-    )
-    receipt = await desk.post(await proven(viewer, instruction, pin))
+    receipt = await desk.post(await proven(viewer, instruction, proof))
     ledger.check(receipt)
     assert receipt.entry_id is not None
     async with snapshot() as read:
@@ -63,6 +51,37 @@ async def create_transfer(
         )
     assert posted is not None
     return posted
+
+
+@access(RESIDENT)
+async def order(
+    viewer: Viewer,
+    *,
+    phone: str,
+    amount_minor: int,
+    memo: str | None,
+    key: str,
+    path: tuple[str, ...],
+) -> Instruction:
+    """What `create_transfer` would post. Raises what `recipient_preview` does (60 an hour)."""
+    inputs.check_key(key)
+    inputs.check_amount(amount_minor, *path, "amount", "amount")
+    kept_memo = inputs.short_text(memo, *path, "memo", length_max=rules.MEMO_LENGTH_MAX)
+    recipient = await _recipient(
+        viewer,
+        phone,
+        (*path, "phone"),
+        purpose="transfer",
+        hourly_max=rules.TRANSFERS_HOURLY_MAX,
+    )
+    return transfers.instruct(
+        actor_id=viewer.user_id,
+        payer_account_id=account_of(viewer),
+        payee_account_id=recipient.account_id,
+        amount_minor=amount_minor,
+        memo=kept_memo,
+        key=key,
+    )
 
 
 async def _recipient(

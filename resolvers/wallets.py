@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime
 from uuid import UUID
 
 from domain import inputs, ledger, refusals
 from domain.identity import Role, Status
 from domain.ledger import AccountStatus, FreezeLevel, Instruction, Outcome
-from infra import bank
-from resolvers import identity
+from domain.proofs import Given
+from infra import bank, hints
+from resolvers.proofs import proven
 from resolvers.viewer import SIGNED_IN, Rule, Viewer, access
 from services import people, wallets
 from services.ledger import desk, reading
@@ -44,18 +44,6 @@ def account_of(viewer: Viewer) -> int:
     """The caller's account in the ledger, behind the rule above."""
     assert viewer.account_id is not None
     return viewer.account_id
-
-
-async def proven(viewer: Viewer, instruction: Instruction, pin: str) -> Instruction:
-    """The instruction with a proof of the caller's PIN. Raises WrongPin, PinLocked, PinNotSet."""
-    proof_id = await identity.prove_pin(
-        viewer,
-        pin,
-        operation=instruction.operation,
-        key=instruction.key,
-        input_hash=instruction.input_hash,
-    )
-    return dataclasses.replace(instruction, proof_id=proof_id)
 
 
 @access(SIGNED_IN)
@@ -154,6 +142,8 @@ async def freeze_my_wallet(viewer: Viewer, *, level: FreezeLevel, key: str) -> W
     )
     if receipt.outcome not in (Outcome.WRONG_STATE, Outcome.ACCOUNT_FROZEN):
         ledger.check(receipt)
+    # The caller's sockets, wherever they are, come back as those of a frozen wallet.
+    hints.publish([f"user:{viewer.user_id}"])
     async with snapshot() as read:
         found = await wallets.wallet(read, account_id)
     if found.status == AccountStatus.CLOSED:
@@ -161,11 +151,57 @@ async def freeze_my_wallet(viewer: Viewer, *, level: FreezeLevel, key: str) -> W
     return found
 
 
+@access(HOLDER)
+async def unfreeze_my_wallet(viewer: Viewer, *, proof: Given, key: str) -> Wallet:
+    """Let one's own wallet work again that one froze oneself; no harm if it isn't frozen.
+
+    Raises AccountFrozen for a freeze of the city's, and what `resolvers.proofs.prove` does.
+    """
+    instruction = await unfreezing(viewer, key=key)
+    receipt = await desk.post(await proven(viewer, instruction, proof))
+    if receipt.outcome is not Outcome.WRONG_STATE:
+        ledger.check(receipt)
+    async with snapshot() as read:
+        found = await wallets.wallet(read, account_of(viewer))
+    if found.status != AccountStatus.OPEN:
+        raise refusals.AccountFrozen
+    return found
+
+
+@access(HOLDER)
+async def unfreezing(viewer: Viewer, *, key: str) -> Instruction:
+    """What `unfreeze_my_wallet` would post. Raises InvalidInput."""
+    inputs.check_key(key)
+    return wallets.unfreeze_own(actor_id=viewer.user_id, account_id=account_of(viewer), key=key)
+
+
 @access(RESIDENT)
 async def set_payment_allowance(
-    viewer: Viewer, *, amount_max_minor: int, daily_count_max: int, pin: str, key: str
+    viewer: Viewer, *, amount_max_minor: int, daily_count_max: int, proof: Given, key: str
 ) -> Wallet:
     """Switch payments without PIN on, up to what the city permits, or off by zeros."""
+    instruction = await allowance(
+        viewer,
+        amount_max_minor=amount_max_minor,
+        daily_count_max=daily_count_max,
+        key=key,
+        path=("input",),
+    )
+    ledger.check(await desk.post(await proven(viewer, instruction, proof)))
+    async with snapshot() as read:
+        return await wallets.wallet(read, account_of(viewer))
+
+
+@access(RESIDENT)
+async def allowance(
+    viewer: Viewer,
+    *,
+    amount_max_minor: int,
+    daily_count_max: int,
+    key: str,
+    path: tuple[str, ...],
+) -> Instruction:
+    """What `set_payment_allowance` would post. Raises InvalidInput."""
     inputs.check_key(key)
     async with snapshot() as read:
         city = await reading.city(read)
@@ -176,17 +212,14 @@ async def set_payment_allowance(
     for name, value, cap in caps:
         if not 0 <= value <= cap:
             raise refusals.InvalidInput(
-                path=("input", name),
+                path=(*path, name),
                 en="This is more than the city permits.",
                 zh="超出城市规定的上限。",
             )
-    instruction = wallets.set_allowance(
+    return wallets.set_allowance(
         actor_id=viewer.user_id,
         account_id=account_of(viewer),
         amount_max_minor=amount_max_minor,
         daily_count_max=daily_count_max,
         key=key,
     )
-    ledger.check(await desk.post(await proven(viewer, instruction, pin)))
-    async with snapshot() as read:
-        return await wallets.wallet(read, account_of(viewer))

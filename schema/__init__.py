@@ -11,7 +11,9 @@ from schema.key_rotations import KeyRotationMutation
 from schema.merchants import MerchantQuery
 from schema.nodes import NodeQuery
 from schema.notices import NoticeMutation, NoticeSubscription
+from schema.passkeys import PasskeyMutation
 from schema.payments import PaymentMutation, PaymentSubscription
+from schema.proof_challenges import ProofChallengeMutation
 from schema.refund_desk import RefundStaffMutation
 from schema.refunds import RefundMutation
 from schema.registrations import IdentityStaffMutation, IdentityStaffQuery
@@ -31,6 +33,8 @@ class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, Nod
 class Mutation(
     IdentityMutation,
     IdentityStaffMutation,
+    PasskeyMutation,
+    ProofChallengeMutation,
     WalletMutation,
     TopUpMutation,
     TransferMutation,
@@ -51,12 +55,14 @@ class Subscription(
     """Every event has a cursor for ``after``."""
 
 
-schema = fields.without_null_defaults(
-    strawberry.Schema(
-        Query,
-        Mutation,
-        Subscription,
-        types=list(errors.TYPES.values()),
-        config=StrawberryConfig(scalar_map=scalars.SCALAR_MAP),
+schema = fields.with_one_of(
+    fields.without_null_defaults(
+        strawberry.Schema(
+            Query,
+            Mutation,
+            Subscription,
+            types=list(errors.TYPES.values()),
+            config=StrawberryConfig(scalar_map=scalars.SCALAR_MAP),
+        )
     )
 )

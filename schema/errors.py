@@ -14,7 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import strawberry
 
-from domain import refusals
+from domain import proofs, refusals
+from schema import enums
 
 ALWAYS_POSSIBLE = (refusals.InvalidInput, refusals.Overloaded, refusals.RateLimited)
 _CODES: dict[str, Any] = {
@@ -28,6 +29,16 @@ ErrorCode: Any = strawberry.enum(
     _ENUM,
     description="Why something was refused. New codes may appear: treat an unknown one by its "
     "`message` and `retryable`.",
+)
+
+
+enums.described(
+    proofs.Method,
+    "ProofMethod",
+    "How somebody proves who they are.",
+    PIN="By the payment PIN alone.",
+    PIN_AND_CODE="By the payment PIN and a code by SMS that was sent for this very thing.",
+    PASSKEY="By a passkey: a fingerprint, a face or the device's lock.",
 )
 
 
@@ -52,6 +63,8 @@ class Error:
 _FACT_DESCRIPTIONS = {
     "attempts_left": "How many tries remain.",
     "retry_after_seconds": "After how many seconds another try is allowed.",
+    "sufficient": "Each of these does.",
+    "remaining": "What is left to prove it with; maybe nothing.",
 }
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import strawberry
-from graphql import Undefined
+from graphql import GraphQLInputObjectType, Undefined
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 from strawberry.types.private import is_private
@@ -115,6 +115,15 @@ def without_null_defaults(schema: strawberry.Schema) -> strawberry.Schema:
             for value in (field, *getattr(field, "args", {}).values()):
                 if getattr(value, "default_value", Undefined) is None:
                     value.default_value = Undefined
+    return schema
+
+
+def with_one_of(schema: strawberry.Schema) -> strawberry.Schema:
+    """The same schema, its oneOf inputs known as such to the executor, which checks them best."""
+    for name, kind in schema._schema.type_map.items():
+        concrete = schema.schema_converter.type_map.get(name)
+        if isinstance(kind, GraphQLInputObjectType) and concrete is not None:
+            kind.is_one_of = bool(getattr(concrete.definition, "is_one_of", False))
     return schema
 
 

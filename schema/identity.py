@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 
 import strawberry
 
@@ -11,10 +10,10 @@ from domain import identity as domain
 from domain import refusals as no
 from resolvers import identity
 from resolvers.viewer import Viewer as Caller
-from schema import callers, enums, fields, ids, sessions
+from schema import callers, devices, enums, fields, ids, logins, sessions
 from schema.callers import LazyViewer
 from schema.context import Info
-from services.identity import codes
+from schema.verifications import Verification
 
 enums.described(
     domain.Role,
@@ -132,6 +131,7 @@ class RegisterInput:
     )
     code: str = strawberry.field(description="The six digits.")
     password: str = strawberry.field(description="8 to 128 characters, hard to guess.")
+    device: devices.DeviceInput = strawberry.field(description="The device that asks.")
     language: domain.Language = strawberry.field(
         default=domain.Language.ZH_CN, description="The language of notices and messages."
     )
@@ -143,23 +143,6 @@ class SetPaymentPinInput:
 
     password: str = strawberry.field(description="The login password, to prove who asks.")
     pin: str = strawberry.field(description="Six digits that are hard to guess.")
-
-
-@strawberry.type(description="A request for a code. Only whoever has its id can use the code.")
-class Verification:
-    """As `services.identity.codes.Requested`."""
-
-    id: strawberry.ID = strawberry.field(description="Goes with the code to where it is used.")
-    expires_at: datetime = strawberry.field(description="When the code stops working.")
-    resend_after_seconds: int = strawberry.field(description="When another may be asked for.")
-
-    @classmethod
-    def of(cls, requested: codes.Requested) -> Verification:
-        return cls(
-            id=strawberry.ID(ids.encode("Verification", requested.verification_id)),
-            expires_at=requested.expires_at,
-            resend_after_seconds=requested.resend_after_seconds,
-        )
 
 
 @strawberry.type(description="A code is on its way, if the number can receive one.")
@@ -175,6 +158,7 @@ class RegisterSuccess:
 
     session: sessions.SessionTokens = strawberry.field(description="The tokens of the new session.")
     viewer: LazyViewer = strawberry.field(description="The new user.")
+    device: devices.Device = strawberry.field(description="The user's first device.")
 
 
 @strawberry.type(description="The payment PIN is set.")
@@ -196,7 +180,7 @@ class IdentityQuery:
 
 
 @strawberry.type
-class IdentityMutation(sessions.SessionMutation):
+class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.DeviceMutation):
     """The part of Mutation about people."""
 
     @fields.mutation(
@@ -230,10 +214,13 @@ class IdentityMutation(sessions.SessionMutation):
             code=input.code,
             password=input.password,
             language=input.language,
+            device=input.device.described(),
+            address=info.context.address,
         )
         return RegisterSuccess(
             session=sessions.SessionTokens.of(signed_in.session),
             viewer=callers.of(signed_in.viewer),
+            device=devices.Device.of(signed_in.device, signed_in.viewer),
         )
 
     @fields.mutation(

@@ -42,6 +42,12 @@ enums.described(
     WALLET_UNFROZEN="The wallet works again.",
     WALLET_FROZEN_BY_OWNER="The owner froze the wallet.",
     WALLET_UNFROZEN_BY_OWNER="The owner let the wallet work again.",
+    NEW_DEVICE="Somebody signed in on a device that was not known.",
+    DEVICE_REVOKED="A device was removed and signed out.",
+    SESSION_MISUSED="A refresh token was used twice, so its session was ended.",
+    PASSKEY_ADDED="A passkey was added.",
+    PASSKEY_REMOVED="A passkey was removed.",
+    PASSKEY_REFUSED="A passkey was refused, because it may have been copied.",
 )
 
 

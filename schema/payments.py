@@ -15,12 +15,11 @@ from domain import payments as domain
 from domain import refusals as no
 from resolvers import payments, transactions
 from resolvers.viewer import Viewer as Caller
-from schema import enums, errors, fields, ids, live, nodes
+from schema import enums, errors, fields, ids, live, nodes, proofs
 from schema.context import Info
 from schema.merchants import Merchant
 from schema.refunds import RefundsOfPayment
 from schema.scalars import EventCursor, Money, MoneyInput
-from schema.wallets import PROOF_REFUSALS
 from services.payments import Payment as Row
 
 enums.described(
@@ -142,7 +141,7 @@ class ConfirmPaymentInput:
     """Of two confirmations one pays."""
 
     payment_id: strawberry.ID = strawberry.field(description="The payment that waits.")
-    pin: str = strawberry.field(description="The caller's payment PIN.")
+    proof: proofs.PaymentProofInput = strawberry.field(description="That it is the caller.")
     idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
 
 
@@ -199,8 +198,8 @@ class PaymentMutation:
 
     @fields.mutation(
         calls=payments.confirm_payment,
-        description="Pay a payment that waits, with the payment PIN.",
-        refuses=(*_LEDGER, *_MOVES, *_WAITS, *PROOF_REFUSALS),
+        description="Pay a payment that waits, with a proof.",
+        refuses=(*_LEDGER, *_MOVES, *_WAITS, *proofs.REFUSALS),
     )
     async def confirm_payment(
         self, info: Info, input: ConfirmPaymentInput
@@ -209,7 +208,7 @@ class PaymentMutation:
         row = await payments.confirm_payment(
             viewer,
             payment_id=_payment_id(input.payment_id),
-            pin=input.pin,
+            proof=input.proof.given(),
             key=input.idempotency_key,
         )
         return ConfirmPaymentSuccess(payment=Payment.of(row, viewer))

@@ -6,11 +6,10 @@ import strawberry
 
 from domain import refusals as no
 from resolvers import transfers
-from schema import fields
+from schema import fields, proofs
 from schema.context import Info
 from schema.scalars import MoneyInput
 from schema.transactions import Transaction
-from schema.wallets import PROOF_REFUSALS
 
 
 @strawberry.type(description="Whom a transfer would reach.")
@@ -29,7 +28,7 @@ class CreateTransferInput:
     memo: str | None = strawberry.field(
         default=None, description="Words for the recipient, up to 100 characters."
     )
-    pin: str = strawberry.field(description="The caller's payment PIN.")
+    proof: proofs.PaymentProofInput = strawberry.field(description="That it is the caller.")
     idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
 
 
@@ -61,7 +60,7 @@ class TransferMutation:
 
     @fields.mutation(
         calls=transfers.create_transfer,
-        description="Send money to another resident, with the payment PIN.",
+        description="Send money to another resident, with a proof.",
         refuses=(
             no.RecipientNotFound,
             no.SelfTransfer,
@@ -72,7 +71,7 @@ class TransferMutation:
             no.DailyLimitExceeded,
             no.PayeeUnavailable,
             no.NotFound,
-            *PROOF_REFUSALS,
+            *proofs.REFUSALS,
         ),
     )
     async def create_transfer(
@@ -83,7 +82,7 @@ class TransferMutation:
             phone=input.phone,
             amount_minor=input.amount.to_minor("input", "amount"),
             memo=input.memo,
-            pin=input.pin,
+            proof=input.proof.given(),
             key=input.idempotency_key,
         )
         return CreateTransferSuccess(transaction=Transaction.of(row))

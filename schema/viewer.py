@@ -5,12 +5,15 @@ from __future__ import annotations
 import strawberry
 
 from schema import fields
+from schema.devices import DeviceViewer
 from schema.identity import IdentityViewer
 from schema.merchants import MerchantViewer
 from schema.notices import NoticeViewer
+from schema.passkeys import PasskeyViewer
 from schema.payment_methods import PaymentViewer
 from schema.refunds import RefundViewer
 from schema.risk import RiskViewer
+from schema.sessions import SessionViewer
 from schema.topups import TopUpViewer
 from schema.transactions import TransactionViewer
 from schema.wallets import WalletViewer
@@ -20,6 +23,7 @@ from schema.wallets import WalletViewer
 @strawberry.type(description="The caller, and all that is the caller's.")
 class Viewer(
     IdentityViewer,
+    PasskeyViewer,
     WalletViewer,
     TransactionViewer,
     PaymentViewer,
@@ -28,5 +32,7 @@ class Viewer(
     RefundViewer,
     NoticeViewer,
     RiskViewer,
+    SessionViewer,
+    DeviceViewer,
 ):
     """Made with ``caller``; a query can't name anybody else."""

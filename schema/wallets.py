@@ -13,13 +13,11 @@ from domain import refusals as no
 from domain.ledger import AccountStatus, FreezeLevel
 from resolvers import wallets
 from resolvers.viewer import Viewer as Caller
-from schema import enums, fields, ids, nodes, pagination
+from schema import enums, fields, ids, nodes, pagination, proofs
 from schema.context import Info
 from schema.scalars import Money, MoneyInput
 from services.wallets import Card
 from services.wallets import Wallet as Row
-
-PROOF_REFUSALS = (no.ProofRequired, no.WrongPin, no.PinLocked, no.PinNotSet)
 
 
 class WalletStatus(enum.Enum):
@@ -152,7 +150,7 @@ class SetPaymentAllowanceInput:
 
     amount_max: MoneyInput = strawberry.field(description="The most that one payment may be.")
     daily_count_max: int = strawberry.field(description="How many payments a day.")
-    pin: str = strawberry.field(description="The caller's payment PIN.")
+    proof: proofs.PaymentProofInput = strawberry.field(description="That it is the caller.")
     idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
 
 
@@ -176,6 +174,21 @@ class FreezeMyWalletSuccess:
     """Also if it was frozen before."""
 
     wallet: Wallet = strawberry.field(description="The wallet, frozen.")
+
+
+@strawberry.input(description="The end of one's own freeze.")
+class UnfreezeMyWalletInput:
+    """See `resolvers.wallets.unfreeze_my_wallet`."""
+
+    proof: proofs.PaymentProofInput = strawberry.field(description="That it is the caller.")
+    idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
+
+
+@strawberry.type(description="The wallet works again.")
+class UnfreezeMyWalletSuccess:
+    """Also if it wasn't frozen."""
+
+    wallet: Wallet = strawberry.field(description="The wallet.")
 
 
 @strawberry.type
@@ -243,28 +256,47 @@ class WalletMutation:
         return FreezeMyWalletSuccess(wallet=Wallet.of(row))
 
     @fields.mutation(
+        calls=wallets.unfreeze_my_wallet,
+        description="Let one's own wallet work again after `freezeMyWallet`, with a strong proof.",
+        refuses=(
+            no.IdempotencyKeyReused,
+            no.AccountNotActive,
+            no.AccountFrozen,
+            no.NotFound,
+            *proofs.REFUSALS,
+        ),
+    )
+    async def unfreeze_my_wallet(
+        self, info: Info, input: UnfreezeMyWalletInput
+    ) -> UnfreezeMyWalletSuccess:
+        row = await wallets.unfreeze_my_wallet(
+            info.context.viewer, proof=input.proof.given(), key=input.idempotency_key
+        )
+        return UnfreezeMyWalletSuccess(wallet=Wallet.of(row))
+
+    @fields.mutation(
         calls=wallets.set_payment_allowance,
-        description="Switch payments without PIN on or off.",
-        refuses=(no.IdempotencyKeyReused, no.AccountNotActive, no.NotFound, *PROOF_REFUSALS),
+        description="Switch payments without PIN on or off, with a proof.",
+        refuses=(no.IdempotencyKeyReused, no.AccountNotActive, no.NotFound, *proofs.REFUSALS),
     )
     async def set_payment_allowance(
         self, info: Info, input: SetPaymentAllowanceInput
     ) -> SetPaymentAllowanceSuccess:
         row = await wallets.set_payment_allowance(
             info.context.viewer,
-            amount_max_minor=_not_negative(input.amount_max),
+            amount_max_minor=not_negative(input.amount_max, "input", "amountMax"),
             daily_count_max=input.daily_count_max,
-            pin=input.pin,
+            proof=input.proof.given(),
             key=input.idempotency_key,
         )
         return SetPaymentAllowanceSuccess(wallet=Wallet.of(row))
 
 
-def _not_negative(amount: MoneyInput) -> int:
-    """Zero is an amount here: it switches off."""
+def not_negative(amount: MoneyInput, *path: str) -> int:
+    """Minor units. Zero is an amount here: it switches off."""
     if amount.amount == money.from_minor(0, money.CNY):
         return 0
-    return amount.to_minor("input", "amountMax")
+    return amount.to_minor(*path)
 
 
 async def _load(viewer: Caller, keys: list[str]) -> Mapping[str, BankCard]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from domain import money, registration, risk
+from domain import devices, money, registration, risk
 from services import counterparties, people, refunds, risk_reasons
 from services.unit_of_work import Snapshot
 
@@ -20,10 +20,16 @@ class Facts:
     name: str | None = field(default=None, repr=False)
     reason_code: str | None = None
     reason: str | None = field(default=None, repr=False)
+    platform: str | None = None
 
     def words(self, language: str) -> dict[str, str]:
         """The facts as texts of a language; unknown ones are left out."""
-        words = {"amount": self.amount, "name": self.name, "reason": self._reason(language)}
+        words = {
+            "amount": self.amount,
+            "name": self.name,
+            "reason": self._reason(language),
+            "device": devices.platform_text(self.platform, language),
+        }
         return {name: word for name, word in words.items() if word}
 
     def _reason(self, language: str) -> str | None:
@@ -56,6 +62,7 @@ async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Fact
                 reason=decisions.get(one.get("refund_id", ""))
                 or case[1 if one.get("lifted") else 0]
                 or reviews.get(one.get("review_of", 0)),
+                platform=one.get("platform"),
             )
         )
     return found

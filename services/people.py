@@ -61,6 +61,13 @@ def phone_of(viewer: Viewer) -> str:
     return open_phone(viewer.user_id, viewer.phone_sealed)
 
 
+async def phone_of_user(read: Snapshot, user_id: int) -> str:
+    """The phone number (E.164) of somebody who exists."""
+    return open_phone(
+        user_id, await read.fetchval("select phone from users where id = $1", user_id)
+    )
+
+
 def name_of(viewer: Viewer) -> str:
     """The caller's own name, without another read."""
     return open_name(viewer.user_id, viewer.name_sealed)

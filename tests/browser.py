@@ -36,7 +36,7 @@ _FLAGS = (
     "--disable-default-apps",
     "--disable-extensions",
     # Nothing but the loopback address exists: a page that needs the internet fails here.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
     "--remote-debugging-port=0",
 )
 

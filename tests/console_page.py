@@ -25,6 +25,13 @@ async def sign_in(page: browser.Page, url: str, *, phone: str, password: str) ->
     await page.press("Enter", code=13, text="\r")
 
 
+async def confirm(page: browser.Page, code: str) -> None:
+    """The second step in a browser that is new to the account; the code's field has the focus."""
+    await page.until("document.activeElement?.name === 'code'")
+    await page.type(code)
+    await page.press("Enter", code=13, text="\r")
+
+
 async def open_tab(page: browser.Page, name: str) -> None:
     """Brings a prepared tab to the front."""
     await page.click(".graphiql-tab-button", containing=name)

@@ -6,16 +6,17 @@ from uuid import UUID
 
 from domain.identity import ANONYMOUS, Role, Status, Viewer
 from domain.ledger import Outcome
+from domain.proofs import Pin
 from infra import hashing
 from resolvers import payments, wallets
 from services import merchants, people
-from services.identity import pins, sessions
+from services.identity import pins
 from services.ledger import desk
 from services.merchants import Merchant
 from services.payments import Payment
 from services.unit_of_work import snapshot, unit_of_work
 from tests import factories
-from tests.people import PIN, phone
+from tests.people import PIN, arrived, phone
 
 __all__ = ["ANONYMOUS", "PIN", "balance", "key", "pay", "resident", "shop"]
 key = factories.key
@@ -41,10 +42,7 @@ async def person(role: Role, name: str, number: str | None) -> int:
 
 async def _signed_in(user_id: int) -> Viewer:
     async with unit_of_work() as work:
-        issued = await sessions.issue(work, user_id)
-        viewer = await sessions.viewer_of(work, issued.access_token)
-    assert viewer is not None
-    return viewer
+        return (await arrived(work, user_id)).viewer
 
 
 async def resident(
@@ -69,7 +67,7 @@ async def resident(
             viewer,
             amount_max_minor=allowance[0],
             daily_count_max=allowance[1],
-            pin=PIN,
+            proof=Pin(PIN),
             key=key("allowance"),
         )
     return viewer

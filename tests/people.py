@@ -8,15 +8,22 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
+from domain.devices import Platform
+from domain.identity import ANONYMOUS, CodePurpose, LoginMethod, Role, Status, Viewer
 from infra import encryption, hashing
-from resolvers import identity
+from resolvers import devices as device_doors
+from resolvers import identity, logins
+from schema import ids
 from services import people
-from services.identity import codes, registration, sessions
-from services.unit_of_work import unit_of_work
+from services.identity import arrivals, codes, registration, sessions
+from services.identity.arrivals import SignedIn
+from services.identity.second_factors import CodeProof, DeviceKeyProof
+from services.unit_of_work import UnitOfWork, unit_of_work
+from tests.demo.device import DeviceKey
 
 PASSWORD = "Nanshan-7-harbour"
 PIN = "820461"
+ADDRESS = "192.0.2.1"
 _numbers = itertools.count(random.randrange(10_000_000, 90_000_000))
 
 
@@ -30,6 +37,16 @@ async def code_of(
 ) -> str:
     """The newest code on its way to a phone, read as the sending job reads it."""
     return (await verification_of(connection, number, purpose))[1]
+
+
+async def asked(connection: asyncpg.Connection, number: str, purpose: CodePurpose) -> UUID | None:
+    """The newest request for a code of a purpose to a phone, if there is one."""
+    return await connection.fetchval(
+        "select id from verification_code where phone_index = $1 and purpose = $2"
+        " order by created_at desc, id desc limit 1",
+        people.phone_index(number),
+        purpose,
+    )
 
 
 async def verification_of(
@@ -62,13 +79,29 @@ async def ask_code(
     )
 
 
+def described(key: DeviceKey, name: str = "测试手机") -> device_doors.Described:
+    """A device with this key, as its client says it."""
+    return device_doors.Described(key.public, name, Platform.ANDROID)
+
+
+def known(key: DeviceKey, signed_in: SignedIn) -> SignedIn:
+    """The same; the key has learned what its device is called."""
+    key.id = ids.encode("Device", signed_in.device.id)
+    return signed_in
+
+
 async def registered(
-    superuser: asyncpg.Connection, number: str, *, name: str = "王小明"
-) -> identity.SignedIn:
-    """Somebody who has just applied."""
+    superuser: asyncpg.Connection,
+    number: str,
+    *,
+    name: str = "王小明",
+    key: DeviceKey | None = None,
+) -> SignedIn:
+    """Somebody who has just applied, on a device with this key."""
+    key = key or DeviceKey()
     await ask_code(number)
     verification_id, code = await verification_of(superuser, number)
-    return await identity.register(
+    signed_in = await identity.register(
         ANONYMOUS,
         name=name,
         phone=number,
@@ -76,7 +109,74 @@ async def registered(
         code=code,
         password=PASSWORD,
         language="zh-CN",
+        device=described(key),
+        address=ADDRESS,
     )
+    return known(key, signed_in)
+
+
+async def challenged(
+    number: str, *, password: str = PASSWORD, address: str = ADDRESS
+) -> logins.Challenged:
+    """The first step of signing in."""
+    return await logins.login(ANONYMOUS, phone=number, password=password, address=address)
+
+
+def device_proof(key: DeviceKey, challenge: logins.Challenged) -> DeviceKeyProof:
+    """What a device with this key answers to a challenge."""
+    made = key.login_proof({"id": challenge.secret, "nonce": challenge.nonce})["deviceKey"]
+    device_id = ids.decode(made["deviceId"], "Device")
+    return DeviceKeyProof(UUID(device_id) if device_id else None, made["signature"])
+
+
+async def complete(
+    challenge: logins.Challenged, key: DeviceKey, *, address: str = ADDRESS
+) -> SignedIn:
+    """The second step, by a device that is known."""
+    return await logins.complete_login(
+        ANONYMOUS,
+        secret=challenge.secret,
+        method=LoginMethod.DEVICE_KEY,
+        proof=device_proof(key, challenge),
+        device=None,
+        address=address,
+    )
+
+
+async def login_code(
+    superuser: asyncpg.Connection, challenge: logins.Challenged, number: str
+) -> CodeProof:
+    """The code that the owner's phone gets for a challenge."""
+    requested = await logins.send_login_code(
+        ANONYMOUS, secret=challenge.secret, address=ADDRESS, language="zh-CN"
+    )
+    code = await code_of(superuser, number, CodePurpose.LOGIN)
+    return CodeProof(requested.verification_id, code)
+
+
+async def complete_by_code(
+    challenge: logins.Challenged,
+    proof: CodeProof,
+    key: DeviceKey,
+    *,
+    address: str = ADDRESS,
+    name: str = "新手机",
+) -> SignedIn:
+    """The second step on a new device."""
+    signed_in = await logins.complete_login(
+        ANONYMOUS,
+        secret=challenge.secret,
+        method=LoginMethod.CODE,
+        proof=proof,
+        device=described(key, name),
+        address=address,
+    )
+    return known(key, signed_in)
+
+
+async def signed_in_again(number: str, key: DeviceKey, *, address: str = ADDRESS) -> SignedIn:
+    """Both steps, on a device that is known."""
+    return await complete(await challenged(number, address=address), key, address=address)
 
 
 async def reviewed(user_id: int) -> Status | None:
@@ -84,9 +184,11 @@ async def reviewed(user_id: int) -> Status | None:
         return await registration.review(work, user_id)
 
 
-async def resident(superuser: asyncpg.Connection, number: str | None = None) -> Viewer:
-    """An approved resident, signed in."""
-    signed_in = await registered(superuser, number or phone())
+async def resident(
+    superuser: asyncpg.Connection, number: str | None = None, *, key: DeviceKey | None = None
+) -> Viewer:
+    """An approved resident, signed in on a device with this key."""
+    signed_in = await registered(superuser, number or phone(), key=key)
     assert await reviewed(signed_in.viewer.user_id) is Status.ACTIVE
     return await again(signed_in.viewer)
 
@@ -104,10 +206,23 @@ async def staff(role: Role) -> Viewer:
             password_hash=password_hash,
             language="zh-CN",
         )
-        issued = await sessions.issue(work, user_id)
-        viewer = await sessions.viewer_of(work, issued.access_token)
-    assert viewer is not None
-    return viewer
+        return (await arrived(work, user_id)).viewer
+
+
+async def arrived(work: UnitOfWork, user_id: int, key: DeviceKey | None = None) -> SignedIn:
+    """Somebody on a first device, without a login."""
+    key = key or DeviceKey()
+    device = device_doors.checked(described(key))
+    return known(
+        key,
+        await arrivals.admit_new(work, user_id, device, address=ADDRESS, registering=True),
+    )
+
+
+async def another_session(viewer: Viewer) -> Viewer:
+    """The same person, signed in once more."""
+    async with unit_of_work() as work:
+        return (await arrived(work, viewer.user_id)).viewer
 
 
 async def again(viewer: Viewer) -> Viewer:

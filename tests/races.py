@@ -11,9 +11,11 @@ import asyncpg
 
 from domain import refusals
 from domain.identity import CodePurpose
-from services.identity import codes
+from services.identity import codes, sessions
+from services.identity.sessions import Issued
 from services.unit_of_work import unit_of_work
 from tests import people
+from tests.demo.device import DeviceKey
 
 
 async def at_once(count: int, call: Callable[[int], Awaitable[Any]]) -> list[Any]:
@@ -58,8 +60,54 @@ async def uses_of_one_code(superuser: asyncpg.Connection, *, count: int) -> Coun
             return refusal.code
         return "used"
 
-    answers = await at_once(count, use)
-    wrong = [answer for answer in answers if isinstance(answer, BaseException)]
-    if wrong:
-        raise wrong[0]
-    return Counter(answers)
+    return Counter(_answered(await at_once(count, use)))
+
+
+async def refreshes_of_one_token(
+    superuser: asyncpg.Connection, *, count: int
+) -> set[Issued | None]:
+    """Refresh one token ``count`` times at once, by its own device; the different answers.
+
+    OVERLOADED is asked again, as a client would.
+    """
+    key = DeviceKey()
+    token = (await people.registered(superuser, people.phone(), key=key)).session.refresh_token
+    signature = key.refresh_signature(token)
+
+    async def refresh(number: int) -> Issued | None:
+        try:
+            async with unit_of_work() as work:
+                return await sessions.refresh(work, token, signature=signature, address="")
+        except refusals.Overloaded:
+            return await refresh(number)
+
+    return set(_answered(await at_once(count, refresh)))
+
+
+async def answers_to_one_challenge(superuser: asyncpg.Connection, *, count: int) -> Counter[str]:
+    """Answer one login challenge ``count`` times at once, rightly; how often each answer came.
+
+    Answers are ``signed in`` and codes of refusals, OVERLOADED not among them.
+    """
+    key, phone = DeviceKey(), people.phone()
+    await people.registered(superuser, phone, key=key)
+    challenge = await people.challenged(phone)
+
+    async def answer(number: int) -> str:
+        try:
+            await people.complete(challenge, key)
+        except refusals.Overloaded:
+            return await answer(number)
+        except refusals.Refusal as refusal:
+            return refusal.code
+        return "signed in"
+
+    return Counter(_answered(await at_once(count, answer)))
+
+
+def _answered(answers: list[Any]) -> list[Any]:
+    """The answers, if none is an exception."""
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers

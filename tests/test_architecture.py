@@ -47,9 +47,14 @@ PARTS = {
     "notice_settings": "notices",
     "payment_methods": "payments",
     "refund_desk": "refunds",
+    "verifications": "identity",
 }
 # Nouns whose verbs live inside a package of services, with the money or with the people.
 HOMES = {
+    "logins": "identity/logins.py",
+    "passkeys": "identity/passkeys.py",
+    "proof_challenges": "identity/proof_challenges.py",
+    "proofs": "identity/proofs.py",
     "registrations": "identity/registration.py",
     "sessions": "identity/sessions.py",
     "transactions": "ledger/reading.py",

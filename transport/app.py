@@ -68,7 +68,7 @@ def build(
     readiness: Mapping[str, health.Check],
     lifespan: Lifespan | None,
     extra_routes: Sequence[BaseRoute] = (),
-    still_valid: graphql.StillValid | None = None,
+    must_close: graphql.MustClose | None = None,
     allowed_origins: frozenset[str] = frozenset(),
     limits: limits_module.Limits | None = None,
 ) -> Application:
@@ -77,7 +77,7 @@ def build(
         schema,
         context_factory,
         limits=limits,
-        still_valid=still_valid,
+        must_close=must_close,
         allowed_origins=allowed_origins,
     )
     others = Starlette(

@@ -30,7 +30,7 @@ _PREFLIGHT += ("graphql-require-preflight",)
 _encode = msgspec.json.Encoder().encode
 
 ContextFactory = Callable[[arrival.Arrival], Awaitable[Any]]
-StillValid = Callable[[Any], Awaitable[bool]]
+MustClose = Callable[[Any], Awaitable[int | None]]
 
 
 class Request(msgspec.Struct):
@@ -56,7 +56,7 @@ class Declined(Exception):
 
 class GraphQLEndpoint:
     """An ASGI application. `context_factory` makes the context of a request or a socket;
-    `still_valid` says whether a socket's session still holds.
+    `must_close` gives the code that a socket has to be closed with by now, or None.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class GraphQLEndpoint:
         context_factory: ContextFactory,
         *,
         limits: limits_module.Limits | None = None,
-        still_valid: StillValid | None = None,
+        must_close: MustClose | None = None,
         allowed_origins: frozenset[str] = frozenset(),
     ) -> None:
         self.limits = limits or limits_module.Limits()
         self.engine = engine.Engine(schema, self.limits)
         self.context_factory = context_factory
-        self.still_valid = still_valid
+        self.must_close = must_close
         self.sockets = socket.Sockets(self, allowed_origins=allowed_origins)
 
     def recheck(self, concerns: Callable[[Any], bool] | None = None) -> None:

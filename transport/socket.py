@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from transport import graphql
 
 PROTOCOL = "graphql-transport-ws"
+SESSION_ENDED = 4403  # sign in again; a client that doesn't is turned away with the same code
+COME_BACK = 1012  # connect anew at once, with the same session
+_REASONS = {SESSION_ENDED: "Session ended", COME_BACK: "Your account has changed"}
 _log = logging.get("socket")
 _encode = msgspec.json.Encoder().encode
 
@@ -234,7 +237,7 @@ class Socket:
         if caller.session == "bad":
             raise Close(4401, "Unauthorized")
         if caller.session == "ended":
-            raise Close(4403, "Session ended")
+            raise Close(SESSION_ENDED, _REASONS[SESSION_ENDED])
         self.caller = caller
         if not self._hold(self):
             raise Close(1013, "Too many sockets")
@@ -337,7 +340,7 @@ class Socket:
             await asyncio.sleep(self._limits.ping_interval_seconds)
             if self._loop.time() > ends_at:
                 # An access token that was stolen once must not listen for as long as its session.
-                raise Close(1012, "Come back with your newest token")
+                raise Close(COME_BACK, "Come back with your newest token")
             if self._loop.time() - self._heard_at > self._limits.silence_seconds:
                 raise Close(4499, "Silent for too long")
             await self._say({"type": "ping"})
@@ -353,17 +356,18 @@ class Socket:
             self.recheck.clear()
             if self.caller is None or self.caller.session == "none":
                 continue
-            if not await self._is_valid():
-                raise Close(4403, "Session ended")
+            code = await self._must_close()
+            if code is not None:
+                raise Close(code, _REASONS.get(code, ""))
 
-    async def _is_valid(self) -> bool:
-        if self._endpoint.still_valid is None:
-            return True
+    async def _must_close(self) -> int | None:
+        if self._endpoint.must_close is None:
+            return None
         try:
-            return await self._endpoint.still_valid(self.caller)
+            return await self._endpoint.must_close(self.caller)
         except Exception as error:
             _log.warning("session_check_failed", request_id=self._came.request_id, exc_info=error)
-            return True
+            return None
 
 
 def _first(group: BaseExceptionGroup) -> Close:

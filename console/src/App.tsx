@@ -2,6 +2,7 @@ import { Component, lazy, Suspense, useEffect, useState, useSyncExternalStore } 
 import type { ReactNode } from "react";
 
 import type { Config } from "./config";
+import { ConfirmCode } from "./ConfirmCode";
 import { Header } from "./Header";
 import { Session } from "./session";
 import { SignIn } from "./SignIn";
@@ -53,6 +54,8 @@ export function App({ config }: { config: Config }) {
       />
       {state.kind === "out" ? (
         <SignIn session={session} state={state} texts={texts} onReady={loadWorkbench} />
+      ) : state.kind === "code" ? (
+        <ConfirmCode session={session} state={state} texts={texts} />
       ) : (
         <main className="workbench" aria-label={texts.workbench}>
           <Failure text={texts.loadFailed}>

@@ -1,8 +1,12 @@
 /**
  * The signed-in member of staff. Tokens live in this object only: a reload signs out, and a
  * duplicated tab can't present the same refresh token twice, which would revoke the family.
+ * Signing in takes the password and a second factor: this browser's own key, or a code if it is new.
  */
+import { Device } from "./device";
+import completeDocument from "./documents/complete-sign-in.graphql?raw";
 import refreshDocument from "./documents/refresh-session.graphql?raw";
+import sendCodeDocument from "./documents/send-sign-in-code.graphql?raw";
 import signInDocument from "./documents/sign-in.graphql?raw";
 import signOutDocument from "./documents/sign-out.graphql?raw";
 import viewerDocument from "./documents/viewer.graphql?raw";
@@ -12,11 +16,23 @@ export type Viewer = { id: string; displayName: string | null; role: string };
 export type Notice = { text: TextKey } | { message: string };
 export type SessionState =
   | { kind: "out"; notice: Notice | null; calm: boolean }
+  | { kind: "code"; notice: Notice | null; calm: boolean }
   | { kind: "in"; viewer: Viewer };
 
 type Tokens = { accessToken: string; refreshToken: string; expiresAtMilliseconds: number };
 type WireSession = { accessToken: string; refreshToken: string; expiresAt: string };
-type WireResult = { __typename: string; session?: WireSession; code?: string; message?: string };
+type Challenge = { id: string; nonce: string; methods: string[] };
+type WireResult = {
+  __typename: string;
+  session?: WireSession;
+  challenge?: Challenge;
+  verification?: { id: string };
+  device?: { id: string };
+  code?: string;
+  message?: string;
+};
+/** Where a sign-in stands between its two steps. */
+type Pending = { challenge: Challenge; device: Device; verificationId: string };
 type Answer<Data> = {
   data?: Data | null;
   errors?: { message: string; extensions?: { code?: string } }[];
@@ -25,6 +41,8 @@ type Answer<Data> = {
 const PUBLIC_ROLES = new Set(["RESIDENT", "MERCHANT"]);
 const REFRESH_AHEAD_MILLISECONDS = 60_000;
 const RETRY_MILLISECONDS = 5_000;
+const LOGIN_PREFIX = "pengcheng-wallet login v1";
+const REFRESH_PREFIX = "pengcheng-wallet refresh v1";
 
 class Unreachable extends Error {}
 class Unexpected extends Error {}
@@ -33,6 +51,8 @@ export class Session {
   language: Language;
   #state: SessionState = { kind: "out", notice: null, calm: true };
   #tokens: Tokens | null = null;
+  #device: Device | null = null;
+  #pending: Pending | null = null;
   #refreshing: Promise<void> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   // How far the server's clock is ahead of this one, from the Date header of its last answer.
@@ -52,21 +72,43 @@ export class Session {
 
   readonly getState = (): SessionState => this.#state;
 
-  /** Signs in, and lets in only staff; every outcome shows in the state. */
+  /** The first step, and the second if this browser is known; every outcome shows in the state. */
   async signIn(phone: string, password: string): Promise<void> {
     try {
-      const data = await this.#ask<{ login: WireResult }>(signInDocument, {
+      const { login } = await this.#ask<{ login: WireResult }>(signInDocument, {
         input: { phone, password },
       });
-      if (!data.login.session) return this.#leave({ message: data.login.message ?? "" });
-      this.#keep(data.login.session);
-      const viewer = await this.#viewer();
-      if (viewer && !PUBLIC_ROLES.has(viewer.role)) return this.#become({ kind: "in", viewer });
-      await this.#revoke();
-      this.#leave({ text: "notStaff" });
+      if (!login.challenge) return this.#leave({ message: login.message ?? "" });
+      const device = await this.#signInByKey(login.challenge, phone);
+      if (device) await this.#sendCode(login.challenge, device);
     } catch (error) {
       this.#leave(noticeOf(error));
     }
+  }
+
+  /** The second step in a new browser, by the code that the phone got. */
+  async confirm(code: string): Promise<void> {
+    const pending = this.#pending;
+    if (!pending) return this.#leave({ text: "sessionEnded" });
+    const { challenge, device, verificationId } = pending;
+    try {
+      const result = await this.#complete({
+        challengeId: challenge.id,
+        proof: { code: { verificationId, code } },
+        device: { publicKey: await device.publicKey(), name: "Console", platform: "WEB" },
+      });
+      if (result.session) return await this.#enter(result, device);
+      const notice = { message: result.message ?? "" };
+      if (result.code === "CODE_INVALID") return this.#become({ kind: "code", notice, calm: false });
+      this.#leave(notice);
+    } catch (error) {
+      this.#leave(noticeOf(error));
+    }
+  }
+
+  /** Back to the first step. */
+  cancel(): void {
+    this.#leave(null, { calm: true });
   }
 
   async signOut(): Promise<void> {
@@ -87,6 +129,54 @@ export class Session {
     if (this.#tokens && this.#remaining() < RETRY_MILLISECONDS) await this.#refresh();
     return this.#tokens ? { authorization: `Bearer ${this.#tokens.accessToken}` } : {};
   };
+
+  /** A device that needs a code, or null if the known one has settled it. */
+  async #signInByKey(challenge: Challenge, phone: string): Promise<Device | null> {
+    const device = await Device.of(phone);
+    if (!device.id || !challenge.methods.includes("DEVICE_KEY")) return device;
+    const signature = await device.sign(LOGIN_PREFIX, challenge.id, challenge.nonce);
+    const result = await this.#complete({
+      challengeId: challenge.id,
+      proof: { deviceKey: { deviceId: device.id, signature } },
+    });
+    if (result.session) {
+      await this.#enter(result, device);
+      return null;
+    }
+    if (result.code !== "DEVICE_PROOF_INVALID") {
+      this.#leave({ message: result.message ?? "" });
+      return null;
+    }
+    await device.forget();
+    return Device.of(phone);
+  }
+
+  async #sendCode(challenge: Challenge, device: Device): Promise<void> {
+    const { sendLoginCode } = await this.#ask<{ sendLoginCode: WireResult }>(sendCodeDocument, {
+      input: { challengeId: challenge.id },
+    });
+    const verificationId = sendLoginCode.verification?.id;
+    if (!verificationId) return this.#leave({ message: sendLoginCode.message ?? "" });
+    this.#pending = { challenge, device, verificationId };
+    this.#become({ kind: "code", notice: { text: "codeSent" }, calm: true });
+  }
+
+  async #complete(input: object): Promise<WireResult> {
+    const data = await this.#ask<{ completeLogin: WireResult }>(completeDocument, { input });
+    return data.completeLogin;
+  }
+
+  /** Signed in: keep what belongs to it, and let in only staff. */
+  async #enter(result: WireResult, device: Device): Promise<void> {
+    this.#pending = null;
+    this.#device = device;
+    if (result.device) await device.enrolled(result.device.id);
+    if (result.session) this.#keep(result.session);
+    const viewer = await this.#viewer();
+    if (viewer && !PUBLIC_ROLES.has(viewer.role)) return this.#become({ kind: "in", viewer });
+    await this.#revoke();
+    this.#leave({ text: "notStaff" });
+  }
 
   async #viewer(): Promise<Viewer | null> {
     const data = await this.#ask<{ viewer: Viewer | null }>(viewerDocument, {});
@@ -113,10 +203,12 @@ export class Session {
 
   async #refreshOnce(): Promise<void> {
     const tokens = this.#tokens;
-    if (!tokens) return;
+    const device = this.#device;
+    if (!tokens || !device) return;
     try {
+      const deviceSignature = await device.sign(REFRESH_PREFIX, tokens.refreshToken);
       const data = await this.#ask<{ refreshSession: WireResult }>(refreshDocument, {
-        input: { refreshToken: tokens.refreshToken },
+        input: { refreshToken: tokens.refreshToken, deviceSignature },
       });
       // Signed out meanwhile: the new tokens belong to nobody here.
       if (this.#tokens !== tokens) return;
@@ -146,9 +238,11 @@ export class Session {
     return end - (Date.now() + this.#skewMilliseconds);
   }
 
-  #leave(notice: Notice, { calm = false } = {}): void {
+  #leave(notice: Notice | null, { calm = false } = {}): void {
     clearTimeout(this.#timer);
     this.#tokens = null;
+    this.#device = null;
+    this.#pending = null;
     this.#become({ kind: "out", notice, calm });
   }
 

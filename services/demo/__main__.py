@@ -15,7 +15,7 @@ from infra.settings import get_settings
 from services.demo import city, clock
 
 if TYPE_CHECKING:
-    from services.merchants import Merchant
+    from services.demo.loading import Loaded
 
 _RESIDENTS_SHOWN = 4
 
@@ -46,19 +46,22 @@ async def run() -> None:
             # Late: every start waits for the questions above, and seldom needs what loads.
             from services.demo import loading  # noqa: PLC0415
 
-            shops = await loading.load(settings, owner, _say)
-            _write(settings.demo_file, shops)
+            loaded = await loading.load(settings, owner, _say)
+            _write(settings.demo_file, loaded)
     finally:
         await owner.close()
 
 
-def _write(path: str, shops: list[Merchant]) -> None:
-    """The logins and QR codes, for whoever greets the developer."""
+def _write(path: str, loaded: Loaded) -> None:
+    """The logins, devices and QR codes, for whoever greets the developer."""
     if not path:
         return
     welcome = {
         "logins": _logins(),
-        "merchants": [{"name": shop.name, "qr": codes.SCHEME + shop.qr_token} for shop in shops],
+        "merchants": [
+            {"name": shop.name, "qr": codes.SCHEME + shop.qr_token} for shop in loaded.shops
+        ],
+        "devices": loaded.devices,
     }
     Path(path).write_text(json.dumps(welcome, ensure_ascii=False, indent=2), encoding="utf-8")
 

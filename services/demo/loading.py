@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from domain.payments import State
 from infra import bank, database, hashing, kms
 from infra.settings import Settings
 from services import audit_seals, payments, refunds, topups, transfers
-from services.demo import city, clock, people
+from services.demo import city, clock, devices, people
 from services.demo.city import Decision, Deed, Moment, Payment, Refund, TopUp, Transfer
 from services.demo.clock import Clock
 from services.demo.errands import Errands
@@ -31,8 +32,16 @@ _PEOPLE_COME_AT = timedelta(hours=6)
 _PASSWORD_COST_MAX = 8
 
 
-async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> list[Merchant]:
-    """Fill an empty database; the shops. ``owner``: a connection of the money tables' owner.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The shops, and everybody's device by phone (see `services.demo.devices`)."""
+
+    shops: list[Merchant]
+    devices: dict[str, dict[str, str]] = field(repr=False)
+
+
+async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> Loaded:
+    """Fill an empty database. ``owner``: a connection of the money tables' owner.
 
     Raises DemoFailed if anything was refused. The core's clock is right again in any case.
     """
@@ -46,11 +55,12 @@ async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> list[
         errands = Errands()
         residents = await people.residents(errands)
         say(f"{len(residents)} residents registered by code, reviewed, with PIN and card")
+        known = await devices.enrol()
         life = Life(residents, shops, finance_ids=staff[Role.FINANCE])
         await _live(life, errands, hands, start, say)
         async with unit_of_work() as work:
             await audit_seals.seal(work)  # as a worker would have, minute by minute
-    return shops
+    return Loaded(shops, known)
 
 
 @asynccontextmanager

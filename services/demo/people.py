@@ -10,11 +10,12 @@ from uuid import UUID
 from domain import ledger
 from domain.identity import CodePurpose, Role, Status
 from domain.ledger import Instruction, Receipt
+from domain.proofs import Method
 from infra import bank, hashing
 from services import merchants, people, wallets
 from services.demo import city
 from services.demo.errands import DemoFailed, Errands
-from services.identity import codes, first_admin, pins, registration
+from services.identity import codes, first_admin, pins, proofs, registration
 from services.ledger import desk
 from services.merchants import Merchant
 from services.unit_of_work import unit_of_work
@@ -119,19 +120,15 @@ async def _link_card(number: int, user_id: int) -> UUID:
 
 
 async def proven(instruction: Instruction) -> Instruction:
-    """The instruction with a proof of its actor's PIN."""
+    """The instruction with a proof of its actor's PIN, which does for all that the city pays."""
     async with unit_of_work() as work:
         spent = await pins.spend_try(work, instruction.actor_id)
     if not await hashing.check_pin(instruction.actor_id, city.PIN, spent.stored):
         raise DemoFailed("a PIN of the demo city is wrong")
     async with unit_of_work() as work:
-        proof_id = await pins.prove(
-            work,
-            spent,
-            operation=instruction.operation,
-            key=instruction.key,
-            input_hash=instruction.input_hash,
-        )
+        await pins.accept(work, spent)
+        terms = proofs.terms_of(instruction)
+        proof_id = await proofs.make(work, proofs.Enough(terms, Method.PIN))
     return replace(instruction, proof_id=proof_id)
 
 

@@ -1,1 +1,1 @@
-"""People: registration and its review, codes, logins, sessions, payment PINs."""
+"""People: registration and its review, codes, logins in two steps, sessions, payment PINs."""

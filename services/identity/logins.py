@@ -33,8 +33,7 @@ from services.unit_of_work import UnitOfWork
 class Attempt:
     """A counted try. ``stored`` is None when nobody has the phone: hash all the same.
 
-    ``key`` and ``address_key`` are where it was counted, ``place_key`` stands for this person at
-    this address.
+    ``key`` and ``address_key`` are where it was counted.
     """
 
     user_id: int | None
@@ -42,7 +41,6 @@ class Attempt:
     stored: str | None = field(repr=False)
     key: str
     address_key: str
-    place_key: str
 
 
 async def begin(work: UnitOfWork, *, phone: str, address: str) -> Attempt:
@@ -64,19 +62,19 @@ async def begin_for_user(work: UnitOfWork, *, user_id: int, address: str) -> Att
 
 
 async def succeed(work: UnitOfWork, attempt: Attempt, *, new_hash: str | None = None) -> None:
-    """The password was right: forget the failures, this one of the address, and know the place.
+    """The password was right: forget the failures, and this one of the address.
 
     ``new_hash`` replaces the stored one, when its cost or scheme was out of date.
     """
-    await _lock(work, [attempt.key, attempt.address_key, attempt.place_key])
+    await _lock(work, [attempt.key, attempt.address_key])
     await work.execute(
         "update login_throttle set failures = greatest(failures - 1, 0) where key = $1",
         attempt.address_key,
     )
     await work.execute(
         "update login_throttle set failures = 0, blocked_until = null, updated_at = $2"
-        " where key = any($1::text[])",
-        [attempt.key, attempt.place_key],
+        " where key = $1",
+        attempt.key,
         work.now,
     )
     if new_hash is not None:
@@ -86,6 +84,17 @@ async def succeed(work: UnitOfWork, attempt: Attempt, *, new_hash: str | None = 
             attempt.stored,
             new_hash,
         )
+
+
+async def know_place(work: UnitOfWork, user_id: int, *, address: str) -> None:
+    """Somebody has signed in from there, with both factors: its tries are counted apart now on."""
+    index = await work.fetchval("select phone_index from users where id = $1", user_id)
+    await work.execute(
+        "insert into login_throttle(key, updated_at) values ($1, $2)"
+        " on conflict (key) do update set updated_at = excluded.updated_at",
+        _place_key(index, address),
+        work.now,
+    )
 
 
 async def withdraw(work: UnitOfWork, attempt: Attempt) -> None:
@@ -117,7 +126,6 @@ async def _begin(work: UnitOfWork, index: str, *, key: str, address: str) -> Att
         stored=user["password_hash"] if user else None,
         key=key,
         address_key=address_key,
-        place_key=_place_key(index, address),
     )
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
-from uuid import UUID
 
 from domain import refusals
-from domain.identity import PIN_TRIES, PROOF_LIFE_SECONDS
-from domain.ledger import Operation
+from domain.identity import PIN_TRIES
 from services.unit_of_work import UnitOfWork
 
 
@@ -63,27 +60,12 @@ async def withdraw(work: UnitOfWork, spent: Try) -> None:
     )
 
 
-async def prove(
-    work: UnitOfWork, spent: Try, *, operation: Operation, key: str, input_hash: bytes
-) -> UUID | None:
-    """The PIN was right: a proof for this operation, key and input, good for two minutes.
-
-    All tries are free again. None if the PIN was replaced in the meantime.
-    """
+async def accept(work: UnitOfWork, spent: Try) -> bool:
+    """The PIN was right: all tries are free again. False if it was replaced in the meantime."""
     unchanged = await work.fetchval(
         "update users set pin_tries_left = $3 where id = $1 and pin_hash = $2 returning id",
         spent.user_id,
         spent.stored,
         PIN_TRIES,
     )
-    if unchanged is None:
-        return None
-    return await work.fetchval(
-        "insert into ledger.proof(actor_id, operation, key, input_hash, method, expires_at)"
-        " values ($1, $2, $3, $4, 'PIN', $5) returning id",
-        spent.user_id,
-        int(operation),
-        key,
-        input_hash,
-        work.now + timedelta(seconds=PROOF_LIFE_SECONDS),
-    )
+    return unchanged is not None

@@ -1,4 +1,4 @@
-"""What is kept of people for a while only: codes, delays, places, ended sessions and tokens."""
+"""What is kept of people for a while only: codes, delays, places, tokens, what has ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from services.unit_of_work import UnitOfWork
 CODES_KEPT = timedelta(days=2)  # longer than the window in which they are counted
 PLACES_KEPT = timedelta(days=30)
 SESSIONS_KEPT = timedelta(days=90)
+CHALLENGES_KEPT = timedelta(days=1)
+REVOKED_DEVICES_KEPT = timedelta(days=180)
 
 
 async def forget(work: UnitOfWork) -> dict[str, int]:
@@ -25,6 +27,10 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
         "login_throttle": await _delete(
             work, "login_throttle where updated_at < $1", work.now - PLACES_KEPT
         ),
+        "proof_challenge": await _delete(
+            work, "proof_challenge where created_at < $1", work.now - CHALLENGES_KEPT
+        ),
+        "step_up": await _delete(work, "step_up where created_at < $1", work.now - CHALLENGES_KEPT),
         "push_token": await _delete(
             work,
             "push_token t using session s where s.id = t.session_id and s.refresh_expires_at < $1",
@@ -34,6 +40,12 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
             work,
             "session where least(refresh_expires_at, revoked_at) < $1",
             work.now - SESSIONS_KEPT,
+        ),
+        "login_challenge": await _delete(
+            work, "login_challenge where created_at < $1", work.now - CHALLENGES_KEPT
+        ),
+        "device": await _delete(
+            work, "device where revoked_at < $1", work.now - REVOKED_DEVICES_KEPT
         ),
     }
 

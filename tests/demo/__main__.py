@@ -30,6 +30,7 @@ def world_of(env: dict[str, str]) -> World:
         sms_url=env["WALLET_SMS_URL"],
         logins=city["logins"],
         merchants=city["merchants"],
+        devices=city["devices"],
     )
 
 

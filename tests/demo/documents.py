@@ -25,14 +25,28 @@ mutation {type_name}($input: {type_name}Input!) {{
 }}"""
 
 
-_SESSION = "session { accessToken refreshToken expiresAt } viewer { displayName status role }"
+_SESSION = (
+    "session { accessToken refreshToken expiresAt } device { id name }"
+    " viewer { displayName status role }"
+)
 _WRONG_PIN = "... on WrongPinError { attemptsLeft }"
 
 REQUEST_CODE = _mutation(
     "requestVerificationCode", "verification { id expiresAt resendAfterSeconds }"
 )
 REGISTER = _mutation("register", _SESSION)
-LOGIN = _mutation("login", _SESSION)
+LOGIN = _mutation("login", "challenge { id nonce methods expiresAt }")
+SEND_LOGIN_CODE = _mutation("sendLoginCode", "verification { id resendAfterSeconds }")
+COMPLETE_LOGIN = _mutation("completeLogin", _SESSION)
+REFRESH = _mutation("refreshSession", "session { accessToken refreshToken expiresAt }")
+LOGOUT = _mutation("logout", "signedOut")
+FREEZE_MINE = _mutation("freezeMyWallet", "wallet { status }")
+REVOKE_DEVICE = _mutation("revokeDevice", "device { id name } sessionsEnded")
+REVOKE_SESSION = _mutation("revokeSession", "sessionId")
+LOGOUT_EVERYWHERE = _mutation("logoutEverywhere", "sessionsEnded")
+DEVICES = """{ viewer {
+  devices(first: 10) { edges { node { id name platform current } } }
+  sessions(first: 10) { edges { node { id network current device { id } } } } } }"""
 SET_PIN = _mutation("setPaymentPin", "viewer { hasPaymentPin }")
 LINK_CARD = _mutation("linkBankCard", "bankCard { id bankName last4 }")
 TOP_UP = _mutation("createTopUp", "topUp { id state amount { amount } }")

@@ -23,7 +23,7 @@ async def burst(stage: Stage, person: Person, merchant_id: str) -> None:
             confirmed = await person.client.mutate(
                 documents.CONFIRM_PAYMENT,
                 paymentId=payment["id"],
-                pin=person.pin,
+                proof={"pin": person.pin},
                 idempotencyKey=key(),
             )
             payment = stage.success(confirmed)["payment"]
@@ -83,7 +83,7 @@ async def pays_again(stage: Stage, person: Person, merchant_id: str) -> None:
     confirmed = await person.client.mutate(
         documents.CONFIRM_PAYMENT,
         paymentId=opened["payment"]["id"],
-        pin=person.pin,
+        proof={"pin": person.pin},
         idempotencyKey=key(),
     )
     stage.expect("the payment", stage.success(confirmed)["payment"]["state"], "SUCCEEDED")

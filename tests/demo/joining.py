@@ -19,7 +19,7 @@ from tests.demo.stage import (
 )
 
 PASSWORD = "Nanshan-harbour-7"
-PIN = "730914"
+PIN = "738416"
 
 
 async def register(stage: Stage, name: str) -> Person:
@@ -31,7 +31,7 @@ async def register(stage: Stage, name: str) -> Person:
     code, text = await code_from_sms(stage.world, person.phone)
     stage.step(f"{name} asks for a code for {person.phone}; the SMS gateway delivered it")
     stage.detail(text)
-    result = stage.success(
+    result = person.arrived(
         await client.mutate(
             documents.REGISTER,
             name=name,
@@ -39,10 +39,10 @@ async def register(stage: Stage, name: str) -> Person:
             verificationId=verification["id"],
             code=code,
             password=PASSWORD,
+            device=person.device.input(),
         )
     )
     started = time.perf_counter()
-    client.token = result["session"]["accessToken"]
     stage.expect("the status right after registering", result["viewer"]["status"], "PENDING_REVIEW")
     await _watch_review(stage, person, started)
     await person.follow()
@@ -84,7 +84,7 @@ async def allow_small_payments(person: Person, *, pin: str) -> dict[str, object]
         documents.SET_ALLOWANCE,
         amountMax=money("50.00"),
         dailyCountMax=10,
-        pin=pin,
+        proof={"pin": pin},
         idempotencyKey=key(),
     )
 
@@ -146,7 +146,7 @@ async def transfer(stage: Stage, sender: Person, receiver: Person, amount: str) 
         phone=receiver.phone,
         amount=money(amount),
         memo="晚饭 AA",
-        pin=sender.pin,
+        proof={"pin": sender.pin},
         idempotencyKey=key(),
     )
     stage.success(result)

@@ -43,7 +43,10 @@ async def pay_by_pin(
     await payer.balance()  # a round trip, so that the subscription has begun
     started = time.perf_counter()
     confirmed = await payer.client.mutate(
-        documents.CONFIRM_PAYMENT, paymentId=opened["id"], pin=payer.pin, idempotencyKey=key()
+        documents.CONFIRM_PAYMENT,
+        paymentId=opened["id"],
+        proof={"pin": payer.pin},
+        idempotencyKey=key(),
     )
     payment = stage.success(confirmed)["payment"]
     stage.expect("the confirmed payment", payment["state"], "SUCCEEDED")

@@ -104,7 +104,10 @@ async def stranger(stage: Stage, other: Person, payment: Payment) -> None:
     data = await other.client.run(documents.NODE, id=payment["id"])
     stage.expect("a stranger's look at a payment", data["node"], None)
     result = await other.client.mutate(
-        documents.CONFIRM_PAYMENT, paymentId=payment["id"], pin=other.pin, idempotencyKey=key()
+        documents.CONFIRM_PAYMENT,
+        paymentId=payment["id"],
+        proof={"pin": other.pin},
+        idempotencyKey=key(),
     )
     stage.refusal(result, "NOT_FOUND")
     result = await other.client.mutate(

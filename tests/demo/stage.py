@@ -14,6 +14,7 @@ import httpx
 
 from tests.demo import documents
 from tests.demo.client import Client, Ended, Event, Feed, GraphQLError, Live
+from tests.demo.device import DeviceKey
 
 _POLL_SECONDS = 0.1
 _GREY, _BOLD, _PLAIN = "\033[90m", "\033[1m", "\033[0m"
@@ -23,14 +24,24 @@ class Unexpected(Exception):
     """An outcome other than promised."""
 
 
+class Cut(Unexpected):
+    """The server closed the socket, so that its client comes back with what has changed."""
+
+
 @dataclass(frozen=True)
 class World:
-    """The addresses of a running stack, and the demo city's logins and QR codes."""
+    """The addresses of a running stack, and the demo city's logins, devices and QR codes."""
 
     api_url: str
     sms_url: str
     logins: list[dict[str, str]]
     merchants: list[dict[str, str]]
+    devices: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+
+    def device(self, phone: str) -> DeviceKey:
+        """The key of the device that the demo city enrolled for somebody."""
+        kept = self.devices[phone]
+        return DeviceKey.from_pkcs8(kept["key"], id=kept["id"])
 
     def login(self, role: str, number: int = 0) -> dict[str, str]:
         """The demo city's login number 0, 1, … of a role."""
@@ -91,7 +102,9 @@ class Watch:
             event = await self._feed.next(timeout_seconds=timeout_seconds)
         except TimeoutError:
             raise Unexpected(f"{self._what}: nothing came in {timeout_seconds:.0f} s") from None
-        except (Ended, GraphQLError) as over:
+        except Ended as over:
+            raise Cut(f"{self._what}: {over}") from None
+        except GraphQLError as over:
             raise Unexpected(f"{self._what}: {over}") from None
         if "cursor" not in event.data:
             raise Unexpected(f"{self._what}: {event.data}")
@@ -118,10 +131,21 @@ class Person:
     transactions: Watch
     notices: Watch
     live: Live
+    refresh_token: str = ""
 
-    def __init__(self, stage: Stage, *, name: str, phone: str, password: str, pin: str) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        name: str,
+        phone: str,
+        password: str,
+        pin: str,
+        device: DeviceKey | None = None,
+    ) -> None:
         self.name, self.phone, self.password, self.pin = name, phone, password, pin
         self.stage = stage
+        self.device = device or DeviceKey()
         self.client = Client(stage.world.api_url)
 
     @classmethod
@@ -133,11 +157,60 @@ class Person:
             phone=login["phone"],
             password=login["password"],
             pin=login.get("pin", ""),
+            device=stage.world.device(login["phone"]),
         )
 
+    def arrived(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What registering or signing in answered; from now on the client and the device know."""
+        success = self.stage.success(result)
+        self.client.token = success["session"]["accessToken"]
+        self.refresh_token = success["session"]["refreshToken"]
+        self.device.id = success["device"]["id"]
+        return success
+
     async def sign_in(self) -> None:
-        result = await self.client.mutate(documents.LOGIN, phone=self.phone, password=self.password)
-        self.client.token = self.stage.success(result)["session"]["accessToken"]
+        """On a device that is known: the password, and a signature over the challenge."""
+        challenge = await self.challenged()
+        proof = self.device.login_proof(challenge)
+        self.arrived(
+            await self.client.mutate(
+                documents.COMPLETE_LOGIN, challengeId=challenge["id"], proof=proof
+            )
+        )
+
+    async def challenged(self) -> dict[str, Any]:
+        """The first step alone."""
+        asked = await self.client.mutate(documents.LOGIN, phone=self.phone, password=self.password)
+        return self.stage.success(asked)["challenge"]
+
+    async def sign_in_on(self, device: DeviceKey, *, name: str) -> None:
+        """On a new device, with the code that the phone gets; from now on it is this person's."""
+        challenge = await self.challenged()
+        asked = await self.client.mutate(documents.SEND_LOGIN_CODE, challengeId=challenge["id"])
+        verification = self.stage.success(asked)["verification"]
+        code, _ = await code_from_sms(self.stage.world, self.phone, about="登录")
+        self.device = device
+        self.arrived(
+            await self.client.mutate(
+                documents.COMPLETE_LOGIN,
+                challengeId=challenge["id"],
+                proof={"code": {"verificationId": verification["id"], "code": code}},
+                device=device.input(name),
+            )
+        )
+
+    async def refresh(self) -> dict[str, Any]:
+        """New tokens, and the answer that brought them."""
+        token = self.refresh_token
+        result = await self.client.mutate(
+            documents.REFRESH,
+            refreshToken=token,
+            deviceSignature=self.device.refresh_signature(token),
+        )
+        if "session" in result:
+            self.client.token = result["session"]["accessToken"]
+            self.refresh_token = result["session"]["refreshToken"]
+        return result
 
     async def follow(self) -> None:
         """Open the socket and follow what comes into the wallet, and the notices, from now on."""
@@ -162,11 +235,18 @@ class Person:
         return Watch(feed, label, cursor=behind.cursor, seen=behind.sequence)
 
     async def notice(self, kind: str, *, timeout_seconds: float = 10.0) -> dict[str, Any]:
-        """The next notice of a kind."""
-        event = await self.notices.until(
-            lambda data: data["notice"]["kind"] == kind, timeout_seconds=timeout_seconds
-        )
-        return event.data["notice"]
+        """The next notice of a kind, over any break of the connection."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                event = await self.notices.until(
+                    lambda data: data["notice"]["kind"] == kind,
+                    timeout_seconds=deadline - time.monotonic(),
+                )
+            except Cut:
+                await self.follow_again()
+                continue
+            return event.data["notice"]
 
     async def balance(self) -> str:
         data = await self.client.run(documents.WALLET)
@@ -201,14 +281,17 @@ def card_number(prefix: str) -> str:
     return f"{digits}{-(doubled + plain) % 10}"
 
 
-async def code_from_sms(world: World, phone: str) -> tuple[str, str]:
-    """The newest code that the SMS gateway has for a phone, and the whole text."""
+async def code_from_sms(world: World, phone: str, *, about: str = "") -> tuple[str, str]:
+    """The newest code that the SMS gateway has for a phone, and the whole text.
+
+    ``about`` is a word of the text that says what the code is for.
+    """
     async with httpx.AsyncClient(base_url=world.sms_url, trust_env=False) as gateway:
         for _ in range(100):
             found = await gateway.get("/messages", params={"to": phone, "limit": "10"})
             for message in found.json()["messages"]:
                 code = re.search(r"\d{6}", message["text"])
-                if code and message["template"] == "VERIFICATION_CODE":
+                if code and about in message["text"]:
                     return code[0], message["text"]
             await asyncio.sleep(_POLL_SECONDS)
     raise Unexpected(f"no SMS arrived for {phone}")

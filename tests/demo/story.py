@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tests.demo import freezing, joining, paying, refunding
+from tests.demo import changing_phones, freezing, joining, paying, refunding
 from tests.demo.stage import Person, Stage, World
 
 
@@ -36,6 +36,7 @@ async def play(world: World, say: Callable[[str], None], *, colour: bool = False
         payments = await _pay(stage, cast)
         await _refund(stage, cast, payments)
         await _freeze(stage, cast)
+        await _change_phones(stage, exits, cast.payer)
     took_seconds = time.perf_counter() - started
     say(f"\ndemo: {stage.steps} steps, all as promised, in {took_seconds:.1f} s")
     return stage.steps
@@ -97,3 +98,11 @@ async def _freeze(stage: Stage, cast: Cast) -> None:
     case_id = await freezing.frozen(stage, friend, cast.merchant_id)
     await freezing.appeal(stage, friend, case_id, cast.risk)
     await freezing.pays_again(stage, friend, cast.merchant_id)
+
+
+async def _change_phones(stage: Stage, exits: AsyncExitStack, old: Person) -> None:
+    stage.chapter("6  A new phone: known by a code, and the old one out")
+    new = await changing_phones.new_phone(stage, old)
+    exits.push_async_callback(new.close)
+    await changing_phones.lost_answer(stage, new)
+    await changing_phones.revoke(stage, old, new)

@@ -77,7 +77,7 @@ def test_what_is_about_security_always_goes_by_sms_and_cannot_be_muted() -> None
 
 def test_templates_carry_amounts_masked_names_and_reasons_only() -> None:
     """No place for a balance, or for the number of a phone, a card or an identity card."""
-    assert notice_words.PLACEHOLDERS.keys() == {"amount", "name", "reason"}, (
+    assert notice_words.PLACEHOLDERS.keys() == {"amount", "name", "device", "reason"}, (
         "say why it is harmless"
     )
     for kind, text in TEMPLATES:

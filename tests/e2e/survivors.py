@@ -21,7 +21,6 @@ from tests.demo.stage import Person, Stage, World, code_from_sms, key, new_phone
 
 PATIENCE_SECONDS = 25.0
 PAYERS = 10
-LOGOUT = documents._mutation("logout", "signedOut")
 _LOST = (httpx.HTTPError, GraphQLError, ValueError)  # ValueError: half an answer
 _CUT = (Ended, GraphQLError, OSError, EOFError, websockets.WebSocketException)
 
@@ -110,7 +109,14 @@ class Town:
 
     def person(self, phone: str) -> Person:
         """Somebody of the demo city who has not signed in."""
-        return Person(self.stage, name="", phone=phone, password=city.PASSWORD, pin=city.PIN)
+        return Person(
+            self.stage,
+            name="",
+            phone=phone,
+            password=city.PASSWORD,
+            pin=city.PIN,
+            device=self.stage.world.device(phone),
+        )
 
     async def close(self) -> None:
         await self.transactions.stop()
@@ -161,14 +167,16 @@ class Town:
         return person, {"verificationId": verification["id"], "code": code}
 
     async def register(self, person: Person, proof: dict[str, str]) -> None:
-        result = await person.client.mutate(
-            documents.REGISTER,
-            name=person.name,
-            phone=person.phone,
-            **proof,
-            password="Nanshan-harbour-7",
+        person.arrived(
+            await person.client.mutate(
+                documents.REGISTER,
+                name=person.name,
+                phone=person.phone,
+                **proof,
+                password="Nanshan-harbour-7",
+                device=person.device.input(),
+            )
         )
-        person.client.token = self.stage.success(result)["session"]["accessToken"]
 
     async def reviewed(self, person: Person) -> None:
         """Wait until the application was decided."""

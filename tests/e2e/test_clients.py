@@ -14,8 +14,10 @@ import pytest
 
 from infra import running
 from tests import javascript
+from tests.demo import __main__ as demo
 from tests.demo import documents
 from tests.demo.client import Client
+from tests.demo.stage import Person, Stage
 
 HISTORY = """query { viewer { transactions(first: 30) { edges { node { id } } } } }"""
 GIVE_UP_SECONDS = 90
@@ -83,6 +85,7 @@ class App:
 def app(stack: running.Running, request: pytest.FixtureRequest) -> Iterator[App]:
     residents = logins(stack, "RESIDENT")
     payer, payee = (residents[number] for number in RESIDENTS[request.param])
+    device = demo.world_of(stack.env).devices[payer["phone"]]
     opened = App(
         stack,
         request.param,
@@ -90,6 +93,8 @@ def app(stack: running.Running, request: pytest.FixtureRequest) -> Iterator[App]
         password=payer["password"],
         pin=payer["pin"],
         to=payee["phone"],
+        deviceId=device["id"],
+        deviceKey=device["key"],
     )
     yield opened
     opened.close()
@@ -100,7 +105,7 @@ async def send(client: Client, *, phone: str, pin: str) -> str:
     result = await client.mutate(
         documents.TRANSFER,
         phone=phone,
-        pin=pin,
+        proof={"pin": pin},
         amount={"amount": "0.10", "currencyCode": "CNY"},
         idempotencyKey=str(uuid.uuid4()),
     )
@@ -120,11 +125,9 @@ async def test_a_client_signs_in_reads_pays_and_misses_nothing_over_a_kill_of_th
     await asyncio.to_thread(app.until, "closed", 1006)
     await asyncio.to_thread(stack.restart, "api")
 
-    async with Client(stack.api_url) as client:
-        result = await client.mutate(
-            documents.LOGIN, phone=payer["phone"], password=payer["password"]
-        )
-        client.token = result["session"]["accessToken"]
+    person = Person.of_city(Stage(demo.world_of(stack.env), lambda _: None), payer)
+    async with person.client as client:
+        await person.sign_in()
         # Three while the client may still be away, and one when it is back.
         for _ in range(2):
             await send(client, phone=payee["phone"], pin=payer["pin"])

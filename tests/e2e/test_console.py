@@ -14,8 +14,10 @@ import pytest
 
 from infra import running
 from tests import browser, console_page
+from tests.demo import __main__ as demo
 from tests.demo import documents
 from tests.demo.client import Client
+from tests.demo.stage import Person, Stage, code_from_sms
 
 RESPONSE = console_page.RESPONSE
 FREEZE = """mutation($input: FreezeWalletInput!) { freezeWallet(input: $input) { __typename
@@ -40,10 +42,25 @@ def login(stack: running.Running, role: str, number: int = 0) -> dict[str, str]:
     return [one for one in city(stack)["logins"] if one["role"] == role][number]
 
 
-async def signed_in(client: Client, who: dict[str, str]) -> Client:
-    result = await client.mutate(documents.LOGIN, phone=who["phone"], password=who["password"])
-    client.token = result["session"]["accessToken"]
+async def signed_in(stack: running.Running, client: Client, who: dict[str, str]) -> Client:
+    """As the app on the device that the demo city gave them."""
+    person = Person.of_city(stage(stack), who)
+    async with person.client:
+        await person.sign_in()
+    client.token = person.client.token
     return client
+
+
+def stage(stack: running.Running) -> Stage:
+    return Stage(demo.world_of(stack.env), lambda _: None)
+
+
+async def enter(stack: running.Running, page: browser.Page, who: dict[str, str]) -> None:
+    """By the console's page, in a browser that is new: with the code that the phone gets."""
+    await console_page.sign_in(page, stack.api_url, phone=who["phone"], password=who["password"])
+    await page.until("document.activeElement?.name === 'code'")
+    code, _ = await code_from_sms(stage(stack).world, who["phone"], about="to sign in")
+    await console_page.confirm(page, code)
 
 
 async def changed(client: Client, document: str, **fields: Any) -> dict[str, Any]:
@@ -86,12 +103,10 @@ async def test_finance_reads_the_queue_decides_a_refund_and_follows_live(
 ) -> None:
     finance = login(stack, "FINANCE")
     async with Client(stack.api_url) as client:
-        await signed_in(client, login(stack, "RESIDENT"))
+        await signed_in(stack, client, login(stack, "RESIDENT"))
         first, second = await ask_refunds(client, city(stack)["merchants"])
 
-        await console_page.sign_in(
-            page, stack.api_url, phone=finance["phone"], password=finance["password"]
-        )
+        await enter(stack, page, finance)
         await page.until_text("RefundQueue", console_page.EDITOR)
         await page.until_text(finance["name"], "[data-testid=who]")
         await console_page.run_tab(page, "RefundQueue")
@@ -128,15 +143,13 @@ async def test_risk_sees_a_frozen_wallet_and_lets_it_work_again(
 ) -> None:
     risk = login(stack, "RISK")
     async with Client(stack.api_url) as resident, Client(stack.api_url) as desk:
-        await signed_in(resident, login(stack, "RESIDENT", 3))
-        await signed_in(desk, risk)
+        await signed_in(stack, resident, login(stack, "RESIDENT", 3))
+        await signed_in(stack, desk, risk)
         viewer = await resident.run("query { viewer { id } }")
         frozen = await changed(desk, FREEZE, userId=user_id(viewer["viewer"]["id"]), reason="核实")
         case_id = frozen["riskCase"]["id"]
 
-        await console_page.sign_in(
-            page, stack.api_url, phone=risk["phone"], password=risk["password"]
-        )
+        await enter(stack, page, risk)
         await page.until_text("RiskCases", console_page.EDITOR)
         await console_page.run_tab(page, "RiskCases")
         await page.until_text('"MANUAL"', RESPONSE)
@@ -164,6 +177,6 @@ async def test_a_resident_is_shown_out_and_the_session_is_over(
     stack: running.Running, page: browser.Page
 ) -> None:
     who = login(stack, "RESIDENT", 2)
-    await console_page.sign_in(page, stack.api_url, phone=who["phone"], password=who["password"])
+    await enter(stack, page, who)
     await page.until_text("This account is not a staff account", "[role=alert]")
     assert await page.evaluate("localStorage.length + sessionStorage.length") == 0

@@ -18,9 +18,11 @@ from redis.asyncio import Redis
 from domain import sealing
 from infra import embedded, encryption, running
 from schema import ids
+from tests.authenticator import Authenticator
 from tests.demo import __main__ as demo
 from tests.demo import documents, joining, paying
 from tests.demo.client import Client, GraphQLError
+from tests.demo.device import DeviceKey
 from tests.demo.stage import (
     Person,
     Stage,
@@ -78,7 +80,7 @@ async def _newcomer(stage: Stage, exits: AsyncExitStack, told: Told, name: str) 
     person = await joining.register(stage, name)
     exits.push_async_callback(person.close)
     told.words |= {f"name {name}": name, f"phone of {name}": person.phone.removeprefix("+86")}
-    told.words["token"] = person.client.token
+    told.words |= {"token": person.client.token, "refresh token": person.refresh_token}
     told.digits["code"], _ = await code_from_sms(stage.world, person.phone)
     return person
 
@@ -93,7 +95,8 @@ async def _fail_in_every_way(stage: Stage, person: Person, told: Told) -> None:
         for phone in (person.phone, told.words["unknown phone"]):
             await stranger.mutate(documents.LOGIN, phone=phone, password="Luohu-wrong-guess-5")
             asked = await stranger.mutate(documents.REQUEST_CODE, phone=phone, purpose="REGISTER")
-            given = {"phone": phone, "code": "918273", "password": joining.PASSWORD}
+            given: dict[str, Any] = {"phone": phone, "code": "918273", "password": joining.PASSWORD}
+            given["device"] = person.device.input("某人的手机")
             given["verificationId"] = asked.get("verification", {}).get("id", "none")
             await stranger.mutate(documents.REGISTER, name=person.name, **given)
         for document in (
@@ -127,6 +130,7 @@ async def _move_money(stage: Stage, exits: AsyncExitStack, told: Told) -> Person
     )
     await joining.set_pin(stage, payer)
     await _fail_in_every_way(stage, payer, told)
+    await _add_a_passkey(stage, payer, told)
     linked = await payer.client.mutate(documents.LINK_CARD, number=told.words["card"])
     card = stage.success(linked)["bankCard"]["id"]
     topped = await payer.client.mutate(
@@ -139,7 +143,7 @@ async def _move_money(stage: Stage, exits: AsyncExitStack, told: Told) -> Person
         phone=friend.phone,
         amount=money("12.00"),
         memo=told.words["memo"],
-        pin=payer.pin,
+        proof={"pin": payer.pin},
         idempotencyKey=key(),
     )
     stage.success(sent)
@@ -147,6 +151,26 @@ async def _move_money(stage: Stage, exits: AsyncExitStack, told: Told) -> Person
     payment = await _pay(stage, payer, told.words["note"])
     await _refund_in_vain(stage, exits, payer, payment, told)
     return payer
+
+
+REQUEST_PASSKEY = """mutation($input: RequestPasskeyRegistrationInput!) {
+  requestPasskeyRegistration(input: $input) { __typename
+    ... on RequestPasskeyRegistrationSuccess { challenge { id options } } } }"""
+REGISTER_PASSKEY = """mutation($input: RegisterPasskeyInput!) {
+  registerPasskey(input: $input) { __typename } }"""
+
+
+async def _add_a_passkey(stage: Stage, payer: Person, told: Told) -> None:
+    """Called by a name that says whose device it is."""
+    told.words["passkey"] = "若兰的小米手机"
+    asked = stage.success(
+        await payer.client.mutate(REQUEST_PASSKEY, password=told.words["password"])
+    )["challenge"]
+    home = stage.world.api_url.replace("127.0.0.1", "localhost")
+    credential = Authenticator(origin=home).create(asked["options"])
+    made = {"challengeId": asked["id"], "credential": credential}
+    added = await payer.client.mutate(REGISTER_PASSKEY, **made, name=told.words["passkey"])
+    stage.success(added)
 
 
 async def _pay(stage: Stage, payer: Person, note: str) -> str:
@@ -160,7 +184,10 @@ async def _pay(stage: Stage, payer: Person, note: str) -> str:
     )
     payment_id = stage.success(opened)["payment"]["id"]
     confirmed = await payer.client.mutate(
-        documents.CONFIRM_PAYMENT, paymentId=payment_id, pin=payer.pin, idempotencyKey=key()
+        documents.CONFIRM_PAYMENT,
+        paymentId=payment_id,
+        proof={"pin": payer.pin},
+        idempotencyKey=key(),
     )
     stage.success(confirmed)
     return payment_id
@@ -224,6 +251,7 @@ async def _applicant(support: Person, name: str) -> str:
 
 
 async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) -> None:
+    told.words["device"] = "柯先生的平板电脑"
     told.words |= {"applicant": "Ксения Звонарёва", "review reason": "与身份证上的姓名不符"}
     support = await _staff(stage, exits, "SUPPORT")
     phone = new_phone()
@@ -238,6 +266,7 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
             verificationId=asked["verification"]["id"],
             code=code,
             password=joining.PASSWORD,
+            device=DeviceKey().input(told.words["device"]),
         )
         stage.success(registered)
     async with asyncio.timeout(20):
@@ -284,9 +313,8 @@ async def _opened(url: str) -> dict[str, set[str]]:
                 f"select {column.row} as row, {column.column} as sealed from {column.table}"
                 f" where length({column.column}) > 0 and {column.where}"
             )
-            found[f"{column.table}.{column.column} ({column.place})"] = {
-                encryption.decrypt(column.place, row["row"], row["sealed"]) for row in rows
-            }
+            texts = found.setdefault(f"{column.table}.{column.column} ({column.place})", set())
+            texts |= {encryption.decrypt(column.place, row["row"], row["sealed"]) for row in rows}
     finally:
         await connection.close()
     return found
@@ -346,9 +374,9 @@ async def test_no_personal_datum_reaches_logs_or_plain_columns(
 
 
 def test_what_is_looked_for_would_be_found() -> None:
-    told = Told(words={"name": "欧阳若兰"}, digits={"pin": "730914"})
+    told = Told(words={"name": "欧阳若兰"}, digits={"pin": "738416"})
     name = "欧阳若兰".encode()
     for text in (name, name.hex().encode(), b'"\\u6b27\\u9633\\u82e5\\u5170"'):
         assert told.found_in(b"x " + text + b" y") == ["name"]
-    assert told.found_in(b'{"pin": "730914"}') == ["pin"]
-    assert told.found_in(b"12:00:00.730914 a730914b") == []
+    assert told.found_in(b'{"pin": "738416"}') == ["pin"]
+    assert told.found_in(b"12:00:00.738416 a738416b") == []

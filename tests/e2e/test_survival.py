@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,10 +18,8 @@ from redis.asyncio import Redis
 
 from infra import children, queue, running
 from tests.demo import __main__ as demo
-from tests.demo import documents
-from tests.demo.client import Client
 from tests.demo.stage import key
-from tests.e2e.survivors import LOGOUT, Town, close_code, until
+from tests.e2e.survivors import Town, close_code, until
 
 ROUNDS = 2
 _COMMITTED = "select exists (select from ledger.instruction where key = $1)"
@@ -204,50 +200,6 @@ async def test_a_terminated_api_answers_what_it_accepted_and_tells_sockets_to_co
     await town.seen(keys)
     print(f"answered after SIGTERM: {len(answered)} of {len(asked)}")
     assert answered
-
-
-async def test_a_logout_at_one_api_ends_the_session_s_sockets_at_another(town: Town) -> None:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    arguments = [*running.UVICORN, "--port", str(port), "--workers", "1"]
-    town.stack.children.start("second api", arguments, town.stack.env)
-    try:
-        other = f"http://127.0.0.1:{port}"
-        await until(lambda: _serves(other), "the second API is ready")
-        await _log_out_beside(town, other)
-    finally:
-        town.stack.children.end("second api")
-
-
-async def _serves(url: str) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        try:
-            return (await http.get(f"{url}/readyz")).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-
-async def _log_out_beside(town: Town, other: str) -> None:
-    person = town.person(town.payers[0].phone)
-    result = await person.client.mutate(
-        documents.LOGIN, phone=person.phone, password=person.password
-    )
-    session = town.stage.success(result)["session"]
-    away = Client(other, token=session["accessToken"])
-    stranger = Client(other, token=town.payers[1].client.token)
-    assert urlsplit(other).port != town.stack.port
-    async with away.live() as here, away.live() as there, stranger.live() as stays:
-        feed = await stays.subscribe(documents.NOTICE_EVENTS)
-        await person.client.mutate(LOGOUT, refreshToken=session["refreshToken"])
-        # Sooner than the sweep of a socket, which looks every five seconds.
-        codes = [await asyncio.wait_for(close_code(live), 4) for live in (here, there)]
-        assert stays._socket.close_code is None
-        assert feed.empty()
-    for client in (away, stranger, person.client):
-        await client.close()
-    print(f"sockets ended in another process: {len(codes)}")
-    assert codes == [4403, 4403]
 
 
 async def test_after_all_that_every_figure_of_the_database_is_right(town: Town) -> None:

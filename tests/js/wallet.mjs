@@ -2,13 +2,14 @@
 //
 //   node wallet.mjs graphql-ws|urql <http address> <ws address>
 //
-// The first line of standard input says who it is and whom it pays: {phone, password, pin, to}.
+// The first line of standard input says who it is and whom it pays:
+// {phone, password, pin, to, deviceId, deviceKey}; the key is PKCS #8 in base64url.
 // It signs in, reads, sends money and follows its transactions, over any break of the connection,
 // until standard input ends. Every line that it prints is one JSON object.
 import { createInterface } from "node:readline";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
-import { randomUUID } from "node:crypto";
+import { randomUUID, webcrypto } from "node:crypto";
 import { cacheExchange, Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
@@ -72,7 +73,9 @@ function overUrql(socket) {
 }
 
 const LOGIN = `mutation($input: LoginInput!) { login(input: $input) {
-  ... on LoginSuccess { session { accessToken } } ... on Error { code } } }`;
+  ... on LoginSuccess { challenge { id nonce } } ... on Error { code } } }`;
+const COMPLETE = `mutation($input: CompleteLoginInput!) { completeLogin(input: $input) {
+  ... on CompleteLoginSuccess { session { accessToken } } ... on Error { code } } }`;
 const ME = "query { viewer { displayName role } }";
 const SEND = `mutation($input: CreateTransferInput!) { createTransfer(input: $input) {
   ... on CreateTransferSuccess { transaction { id } } ... on Error { code } } }`;
@@ -81,12 +84,25 @@ const EVENTS = `subscription($after: EventCursor) { transactionEvents(after: $af
 
 const lines = createInterface({ input: process.stdin });
 const [first] = await once(lines, "line");
-const { phone, password, pin, to } = JSON.parse(first);
+const { phone, password, pin, to, deviceId, deviceKey } = JSON.parse(first);
+
+/** What the device's key says to a login challenge; a browser would have kept the key itself. */
+async function deviceProof({ id, nonce }) {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const pkcs8 = Buffer.from(deviceKey, "base64url");
+  const key = await webcrypto.subtle.importKey("pkcs8", pkcs8, algorithm, false, ["sign"]);
+  const text = new TextEncoder().encode(`pengcheng-wallet login v1\n${id}\n${nonce}`);
+  const signature = Buffer.from(await webcrypto.subtle.sign(algorithm, key, text));
+  return { deviceKey: { deviceId, signature: signature.toString("base64url") } };
+}
+
 const app = kind === "urql" ? overUrql : overSocket;
 
 // Who a socket belongs to is said when it opens, so signing in takes one of its own.
 const door = app(connect());
-token = (await door.run(LOGIN, { input: { phone, password } })).login.session.accessToken;
+const { challenge } = (await door.run(LOGIN, { input: { phone, password } })).login;
+const answer = { challengeId: challenge.id, proof: await deviceProof(challenge) };
+token = (await door.run(COMPLETE, { input: answer })).completeLogin.session.accessToken;
 await door.dispose();
 const wallet = app(connect());
 const { viewer } = await wallet.run(ME, {});
@@ -109,7 +125,7 @@ const keepFollowing = async () => {
   }
 };
 keepFollowing();
-const send = { phone: to, amount: { amount: "0.10", currencyCode: "CNY" }, pin };
+const send = { phone: to, amount: { amount: "0.10", currencyCode: "CNY" }, proof: { pin } };
 // Nothing says that a subscription has begun but its first event.
 for (let live = false; !live; ) {
   const input = { ...send, idempotencyKey: randomUUID() };

@@ -22,8 +22,10 @@ from tests.money import (
     test_crash_points_jobs,
     test_crash_points_notices,
     test_crash_points_payments,
+    test_crash_points_proofs,
     test_crash_points_refunds,
     test_crash_points_risk,
+    test_crash_points_sessions,
     test_crash_points_topups,
     test_crash_points_vault,
 )
@@ -36,14 +38,16 @@ NOUNS = (
     test_crash_points_jobs,
     test_crash_points_notices,
     test_crash_points_payments,
+    test_crash_points_proofs,
     test_crash_points_refunds,
     test_crash_points_risk,
+    test_crash_points_sessions,
     test_crash_points_topups,
     test_crash_points_vault,
 )
 # Function → why it has no case of its own.
 EXEMPT = {
-    "resolvers.identity._right_password": "its one transaction takes a try back when the hashers"
+    "resolvers.identity.right_password": "its one transaction takes a try back when the hashers"
     " are full; lost, the try stays counted, as it is after any crash of the call",
 }
 

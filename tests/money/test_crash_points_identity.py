@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 
 import asyncpg
 
 from domain import refusals
 from domain.identity import ANONYMOUS, Decision, Role, Status
-from infra import encryption, hashing
+from infra import hashing
 from resolvers import identity, registrations
 from services import people as services_people
 from services.identity import first_admin
 from services.unit_of_work import unit_of_work
 from tests import movement as town
 from tests import people
+from tests.demo.device import DeviceKey
 from tests.money.crashes import Case, Verbs, leaves
 
 VERBS = Verbs()
@@ -52,7 +52,7 @@ async def asking_for_a_code(superuser: asyncpg.Connection) -> Case:
 
 @VERBS.covering("resolvers.identity.register", "resolvers.identity._proven")
 async def registering(superuser: asyncpg.Connection) -> Case:
-    number, address = people.phone(), _address()
+    number, address, key = people.phone(), _address(), DeviceKey()
     await people.ask_code(number, address=address)
     verification_id, code = await people.verification_of(superuser, number)
 
@@ -66,87 +66,24 @@ async def registering(superuser: asyncpg.Connection) -> Case:
                 code=code,
                 password=people.PASSWORD,
                 language="zh-CN",
+                device=people.described(key),
+                address=address,
             )
         except refusals.CodeInvalid:  # it was used: by the call whose answer was lost
-            await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=address)
+            await people.challenged(number, address=address)
 
     return Case(
         run,
         leaves(
             superuser,
-            "select status, version, (select count(*) from session where user_id = u.id) > 0,"
+            "select status, version, (select count(*) from session where user_id = u.id),"
+            " (select count(*) from device where user_id = u.id),"
             " (select count(*) from ledger.outbox where stream = 'user:' || u.id),"
             " (select count(*) from verification_code v"
             "   where v.phone_index = u.phone_index and used_at is not null)"
             " from users u where phone_index = $1",
             services_people.phone_index(number),
         ),
-    )
-
-
-@VERBS.covering("resolvers.identity.login")
-async def signing_in(superuser: asyncpg.Connection) -> Case:
-    number, address = people.phone(), _address()
-    viewer = await town.resident(number=number)
-
-    async def run() -> None:
-        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=address)
-
-    key = encryption.blind_index("login phone", services_people.phone_index(number))
-    return Case(
-        run,
-        leaves(
-            superuser,
-            # Whoever never got the tokens signs in again: a session more, and no try counted.
-            "select failures, blocked_until,"
-            " (select count(*) from session where user_id = $2) >= 2"
-            " from login_throttle where key = $1",
-            key,
-            viewer.user_id,
-        ),
-    )
-
-
-@VERBS.covering("resolvers.identity.refresh_session")
-async def refreshing(superuser: asyncpg.Connection) -> Case:
-    number = people.phone()
-    await town.resident(number=number)
-    issued = (
-        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=_address())
-    ).session
-
-    async def run() -> None:
-        try:
-            await identity.refresh_session(ANONYMOUS, refresh_token=issued.refresh_token)
-        except refusals.SessionInvalid:
-            return  # a token works once: what was lost could be a thief's, so sign in again
-
-    return Case(
-        run,
-        leaves(
-            superuser,
-            "select access_hash = $2, coalesce(revoked_reason, 'REFRESH_REUSED')"
-            " from session where id = $1",
-            issued.session_id,
-            hashlib.sha256(issued.access_token.encode()).hexdigest(),
-        ),
-    )
-
-
-@VERBS.covering("resolvers.identity.logout")
-async def signing_out(superuser: asyncpg.Connection) -> Case:
-    number = people.phone()
-    await town.resident(number=number)
-    issued = (
-        await identity.login(ANONYMOUS, phone=number, password=people.PASSWORD, address=_address())
-    ).session
-
-    async def run() -> None:
-        await identity.logout(ANONYMOUS, refresh_token=issued.refresh_token)
-
-    return Case(
-        run,
-        leaves(superuser, "select revoked_reason from session where id = $1", issued.session_id),
     )
 
 

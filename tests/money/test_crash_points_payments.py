@@ -6,6 +6,7 @@ import asyncpg
 
 from domain.identity import Role
 from domain.ledger import FreezeLevel
+from domain.proofs import Pin
 from resolvers import payments, transfers, wallets
 from services import merchants
 from services.unit_of_work import unit_of_work
@@ -37,14 +38,16 @@ async def paying_without_a_pin(superuser: asyncpg.Connection) -> Case:
     return Case(run, leaves(superuser, WALLET, payer.account_id))
 
 
-@VERBS.covering("resolvers.payments.confirm_payment", "resolvers.identity.prove_pin")
+@VERBS.covering(
+    "resolvers.payments.confirm_payment", "resolvers.proofs._by_pin", "resolvers.proofs._settle"
+)
 async def confirming_a_payment(superuser: asyncpg.Connection) -> Case:
     payer = await town.resident(balance=1_000)
     _, shop = await town.shop()
     opened, key = await town.pay(payer, shop, 300), town.key("confirm")
 
     async def run() -> None:
-        await payments.confirm_payment(payer, payment_id=opened.id, pin=PIN, key=key)
+        await payments.confirm_payment(payer, payment_id=opened.id, proof=Pin(PIN), key=key)
 
     return Case(run, leaves(superuser, WALLET, payer.account_id))
 
@@ -78,7 +81,7 @@ async def transferring(superuser: asyncpg.Connection) -> Case:
 
     async def run() -> None:
         await transfers.create_transfer(
-            sender, phone=number, amount_minor=300, memo="午饭", pin=PIN, key=key
+            sender, phone=number, amount_minor=300, memo="午饭", proof=Pin(PIN), key=key
         )
 
     async def effect() -> object:
@@ -96,7 +99,7 @@ async def setting_an_allowance(superuser: asyncpg.Connection) -> Case:
 
     async def run() -> None:
         await wallets.set_payment_allowance(
-            viewer, amount_max_minor=500, daily_count_max=3, pin=PIN, key=key
+            viewer, amount_max_minor=500, daily_count_max=3, proof=Pin(PIN), key=key
         )
 
     return Case(run, leaves(superuser, WALLET, viewer.account_id))

@@ -12,13 +12,17 @@ from domain.identity import ANONYMOUS
 from infra import hashing
 from resolvers import identity
 from tests import people as make
+from tests.demo.device import DeviceKey
 
 pytestmark = pytest.mark.usefixtures("app")
 HOME, AWAY = "192.0.2.7", "203.0.113.9"
+KEY = DeviceKey()
 
 
 async def sign_in(phone: str, password: str = make.PASSWORD, address: str = HOME) -> None:
-    await identity.login(ANONYMOUS, phone=phone, password=password, address=address)
+    """Both steps, when the password is right."""
+    challenge = await make.challenged(phone, password=password, address=address)
+    await make.complete(challenge, KEY, address=address)
 
 
 async def guesses(call: Callable[[str], Awaitable[object]]) -> list[type[Exception]]:
@@ -42,7 +46,7 @@ async def test_whoever_keeps_guessing_does_not_keep_the_owner_out_of_a_known_pla
     superuser: asyncpg.Connection,
 ) -> None:
     phone = make.phone()
-    await make.resident(superuser, phone)
+    await make.resident(superuser, phone, key=KEY)
     await sign_in(phone)
 
     await keep_guessing(phone)
@@ -56,7 +60,7 @@ async def test_the_owners_success_at_home_does_not_free_the_strangers_tries(
     superuser: asyncpg.Connection,
 ) -> None:
     phone = make.phone()
-    await make.resident(superuser, phone)
+    await make.resident(superuser, phone, key=KEY)
     await sign_in(phone)
     await keep_guessing(phone)
     await sign_in(phone)
@@ -69,7 +73,7 @@ async def test_guessing_from_a_known_place_is_slowed_down_too(
     superuser: asyncpg.Connection,
 ) -> None:
     phone = make.phone()
-    await make.resident(superuser, phone)
+    await make.resident(superuser, phone, key=KEY)
     await sign_in(phone)
     await keep_guessing(phone, address=HOME)
 
@@ -78,7 +82,7 @@ async def test_a_stranger_cannot_keep_a_signed_in_owner_from_setting_a_pin(
     superuser: asyncpg.Connection,
 ) -> None:
     phone = make.phone()
-    viewer = await make.resident(superuser, phone)
+    viewer = await make.resident(superuser, phone, key=KEY)
     await keep_guessing(phone)
 
     changed = await identity.set_payment_pin(
@@ -120,5 +124,7 @@ async def test_registering_while_the_hasher_is_busy_costs_no_try(
             code=code,
             password=make.PASSWORD,
             language="en",
+            device=make.described(KEY),
+            address=HOME,
         )
     assert await superuser.fetchval("select tries_left from verification_code") == 5

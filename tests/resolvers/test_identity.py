@@ -15,10 +15,13 @@ import structlog
 from domain import refusals
 from domain.identity import ANONYMOUS, CodePurpose, Decision, Role, Status, Viewer
 from domain.ledger import Operation
+from domain.proofs import Pin
 from infra import hashing, settings
-from resolvers import identity, registrations
+from resolvers import identity, proofs, registrations, sessions
+from services.identity.arrivals import SignedIn
 from services.unit_of_work import unit_of_work
 from tests import people as make
+from tests.demo.device import DeviceKey
 
 pytestmark = pytest.mark.usefixtures("app")
 ADDRESS = "192.0.2.7"
@@ -39,14 +42,16 @@ def count(answers: list[Any], kind: type) -> int:
 
 
 async def sign_in(phone: str, password: str = make.PASSWORD, address: str = ADDRESS) -> Any:
-    return await identity.login(ANONYMOUS, phone=phone, password=password, address=address)
+    """The first step; the second is in test_logins.py."""
+    return await make.challenged(phone, password=password, address=address)
 
 
-async def apply(phone: str, proof: tuple[UUID, str], **changes: str) -> identity.SignedIn:
-    given = {"name": "王小明", "password": make.PASSWORD, "language": "en"} | changes
+async def apply(phone: str, proof: tuple[UUID, str], **changes: str) -> SignedIn:
+    given: dict[str, Any] = {"name": "王小明", "password": make.PASSWORD, "language": "en"}
+    given |= {"device": make.described(DeviceKey()), "address": ADDRESS}
     verification_id, code = proof
     return await identity.register(
-        ANONYMOUS, phone=phone, verification_id=verification_id, code=code, **given
+        ANONYMOUS, phone=phone, verification_id=verification_id, code=code, **given | changes
     )
 
 
@@ -63,7 +68,7 @@ async def test_of_a_hundred_registrations_with_one_code_one_succeeds(
 
     answers = await at_once(100, lambda _: apply(phone, proof))
 
-    assert count(answers, identity.SignedIn) == 1
+    assert count(answers, SignedIn) == 1
     refused = (refusals.CodeInvalid, refusals.CodeExpired, refusals.PhoneTaken, refusals.Overloaded)
     assert sum(isinstance(answer, refused) for answer in answers) == 99
     assert await superuser.fetchval("select count(*) from users") == 1
@@ -177,11 +182,11 @@ async def test_an_unknown_phone_and_a_wrong_password_are_answered_alike(
 async def test_whoever_is_pending_or_rejected_may_sign_in_and_the_closed_may_not(
     superuser: asyncpg.Connection,
 ) -> None:
-    phone = make.phone()
-    pending = await make.registered(superuser, phone, name="测试")
-    assert (await sign_in(phone)).viewer.status is Status.PENDING_REVIEW
+    phone, key = make.phone(), DeviceKey()
+    pending = await make.registered(superuser, phone, name="测试", key=key)
+    assert (await make.signed_in_again(phone, key)).viewer.status is Status.PENDING_REVIEW
     await make.reviewed(pending.viewer.user_id)
-    assert (await sign_in(phone)).viewer.status is Status.REJECTED
+    assert (await make.signed_in_again(phone, key)).viewer.status is Status.REJECTED
 
     await superuser.execute("update users set status = 'CLOSED'")
     with pytest.raises(refusals.AccountNotActive):
@@ -203,7 +208,7 @@ async def test_fifty_guesses_at_once_hash_five_and_the_owner_gets_in_after_the_d
     with pytest.raises(refusals.RateLimited) as caught:
         await sign_in(phone)
     await make.pass_time(superuser, caught.value.retry_after_seconds)
-    assert (await sign_in(phone)).viewer.signed_in
+    assert (await sign_in(phone)).methods
     with pytest.raises(refusals.WrongCredentials):
         await sign_in(phone, "one wrong guess is free again")
 
@@ -273,8 +278,13 @@ async def with_pin(superuser: asyncpg.Connection, phone: str | None = None) -> V
 
 
 async def prove(viewer: Viewer, pin: str, key: str = "key") -> Any:
-    return await identity.prove_pin(
-        viewer, pin, operation=Operation.TRANSFER, key=key, input_hash=b"\x01" * 32
+    return await proofs.prove(
+        viewer,
+        Pin(pin),
+        operation=Operation.TRANSFER,
+        key=key,
+        input_hash=b"\x01" * 32,
+        amount_minor=100,
     )
 
 
@@ -460,7 +470,7 @@ async def test_the_applicant_sees_each_status_live_and_nothing_after_logout(
         await decide(support, current, Decision.APPROVE)
         assert (await waiting).account_id is not None
 
-        await identity.logout(ANONYMOUS, refresh_token=signed_in.session.refresh_token)
+        await sessions.logout(ANONYMOUS, refresh_token=signed_in.session.refresh_token)
         waiting = asyncio.ensure_future(anext(events))
         async with unit_of_work() as work:
             work.announce(f"user:{viewer.user_id}")
@@ -478,7 +488,9 @@ async def test_nothing_personal_is_logged_or_said_in_errors(superuser: asyncpg.C
             lambda: sign_in("0755 8888 8888"),
             lambda: prove(viewer, "999998"),
             lambda: apply(phone, (uuid4(), "000000")),
-            lambda: identity.refresh_session(ANONYMOUS, refresh_token="a" * 43),
+            lambda: sessions.refresh_session(
+                ANONYMOUS, refresh_token="a" * 43, device_signature="", address=ADDRESS
+            ),
         ):
             with pytest.raises(refusals.Refusal) as caught:
                 await call()

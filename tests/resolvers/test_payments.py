@@ -10,15 +10,18 @@ import pytest
 from domain import ledger, refusals
 from domain.ledger import CITY_ACTOR_ID, Operation, Outcome
 from domain.payments import MethodKind, Reason, State
+from domain.proofs import Pin
 from infra import database
 from infra.remembered import Remembered
 from resolvers import payments, transactions, wallets
 from resolvers.live import Event, Gap
+from resolvers.proof_challenges import Payment
 from services import live, merchants
 from services import payments as verbs
 from services.ledger import desk
 from services.unit_of_work import snapshot
 from tests import movement as town
+from tests import passkeys as keys
 from tests import people
 from workers.payments import expire_payments
 
@@ -30,7 +33,7 @@ async def confirm(viewer, payment, **options):
     return await payments.confirm_payment(
         viewer,
         payment_id=payment.id,
-        pin=options.get("pin", PIN),
+        proof=Pin(options.get("pin", PIN)),
         key=options.get("key") or town.key("confirm"),
     )
 
@@ -213,10 +216,18 @@ async def test_a_frozen_wallet_pays_nothing() -> None:
 async def test_over_the_daily_limit_and_over_the_balance_are_told_apart() -> None:
     payer = await town.resident(balance=600_000)
     _, shop = await town.shop()
-    await confirm(payer, await town.pay(payer, shop, 400_000))
+    device, _ = await keys.added(payer)
 
+    async def by_passkey(amount_minor: int) -> None:
+        opened = await town.pay(payer, shop, amount_minor)
+        proof = await keys.proof_of(payer, device, Payment(opened.id), str(amount_minor))
+        await payments.confirm_payment(
+            payer, payment_id=opened.id, proof=proof, key=str(amount_minor)
+        )
+
+    await by_passkey(400_000)
     with pytest.raises(refusals.DailyLimitExceeded):
-        await confirm(payer, await town.pay(payer, shop, 100_001))
+        await by_passkey(100_001)
     wallet = await wallets.wallet(payer)
     poor = await town.resident(balance=10)
     with pytest.raises(refusals.InsufficientFunds):

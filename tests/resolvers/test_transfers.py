@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import refusals
+from domain.proofs import Pin
 from domain.transfers import PREVIEWS_HOURLY_MAX, masked_name
 from resolvers import transactions, transfers
 from services import people as persons
@@ -31,7 +32,7 @@ async def send(payer, to: str, amount: int = 100, **options):
         phone=to,
         amount_minor=amount,
         memo=options.get("memo"),
-        pin=options.get("pin", town.PIN),
+        proof=Pin(options.get("pin", town.PIN)),
         key=options.get("key") or town.key("transfer"),
     )
 

@@ -19,6 +19,7 @@ from schema import errors, fields, ids, schema
 from schema.context import Context
 from tests import movement as town
 from tests import people
+from tests.demo.device import DeviceKey
 
 TYPES: Any = schema._schema.type_map
 FINANCE, RISK, RESIDENT = frozenset({"FINANCE"}), frozenset({"RISK"}), frozenset({"resident"})
@@ -33,10 +34,14 @@ MAY: dict[str, frozenset[str]] = {
         (
             "Query.staff",  # null for all but staff
             "Mutation.login",
+            "Mutation.sendLoginCode",
+            "Mutation.completeLogin",
             "Mutation.refreshSession",
             "Mutation.logout",
             "Mutation.requestVerificationCode",
             "Mutation.register",
+            "Mutation.requestPasskeyLogin",
+            "Mutation.loginWithPasskey",
         ),
         EVERYBODY,
     ),
@@ -46,7 +51,11 @@ MAY: dict[str, frozenset[str]] = {
             "Query.node",
             "Query.nodes",
             "Mutation.appealFreeze",
+            "Mutation.requestStepUpChallenge",
+            "Mutation.sendProofCode",
             "Mutation.markNoticesRead",
+            "Mutation.revokeSession",
+            "Mutation.revokeDevice",
             "Mutation.setNoticePreference",
             "Mutation.registerPushToken",
             "Mutation.removePushToken",
@@ -57,7 +66,17 @@ MAY: dict[str, frozenset[str]] = {
         ),
         SIGNED_IN,
     ),
-    **dict.fromkeys(("Query.resolveQr", "Mutation.setPaymentPin"), ACTIVE),
+    **dict.fromkeys(
+        (
+            "Query.resolveQr",
+            "Mutation.setPaymentPin",
+            "Mutation.requestPasskeyRegistration",
+            "Mutation.registerPasskey",
+            "Mutation.renamePasskey",
+            "Mutation.removePasskey",
+        ),
+        ACTIVE,
+    ),
     **dict.fromkeys(
         (
             "Query.recipientPreview",
@@ -80,8 +99,16 @@ MAY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("Staff.refundQueue", "Staff.refundPolicies"), FINANCE | {"AUDITOR"}),
     **dict.fromkeys(("Mutation.freezeWallet", "Mutation.unfreezeWallet"), RISK),
     "Subscription.transactionEvents": RESIDENT | {"merchant"},
-    "Mutation.freezeMyWallet": RESIDENT | {"merchant"},
+    **dict.fromkeys(
+        (
+            "Mutation.freezeMyWallet",
+            "Mutation.unfreezeMyWallet",
+            "Mutation.requestPaymentChallenge",
+        ),
+        RESIDENT | {"merchant"},
+    ),
     "Staff.riskCases": RISK | {"AUDITOR"},
+    "Mutation.logoutEverywhere": SIGNED_IN,  # the last one: nobody is signed in after it
     **dict.fromkeys(("Staff.auditLog", "Staff.keyRotation"), frozenset({"AUDITOR", "ADMIN"})),
     "Mutation.rotateKeys": frozenset({"ADMIN"}),
 }
@@ -125,7 +152,8 @@ async def world(counter: object, superuser: asyncpg.Connection) -> World:
         "merchant": merchant,
         **{role.name: await people.staff(role) for role in Role if role.name in STAFF},
     }
-    another = (await people.registered(superuser, people.phone())).viewer
+    stranger = await people.registered(superuser, people.phone())
+    another = stranger.viewer
     samples = {
         "refundId": ids.encode("Refund", refund.id),
         "paymentId": ids.encode("Payment", waiting.id),
@@ -134,9 +162,14 @@ async def world(counter: object, superuser: asyncpg.Connection) -> World:
         "userId": ids.encode("User", payer.user_id),
         "registrationId": ids.encode("Registration", another.user_id),
         "merchantId": ids.encode("Merchant", shop.id),
+        "challengeId": ids.encode("ProofChallenge", uuid.uuid4()),
+        "passkeyId": ids.encode("Passkey", uuid.uuid4()),
         "bankCardId": ids.encode("BankCard", paid.id),
         "id": ids.encode("Payment", paid.id),
         "ids": [ids.encode("Payment", paid.id)],
+        "sessionId": ids.encode("Session", stranger.session.session_id),
+        "deviceId": ids.encode("Device", stranger.device.id),
+        "device": DeviceKey().input(),
         "decision": Decision.APPROVE.value,
         "pin": people.PIN,
         "password": people.PASSWORD,
@@ -152,6 +185,9 @@ def sample(name: str, kind: Any, world: World) -> Any:
         kind = kind.of_type
     if name in world.samples:
         return world.samples[name]
+    if graphql.is_input_object_type(kind) and kind.is_one_of:
+        one, field = next(iter(kind.fields.items()))
+        return {one: sample(one, graphql.GraphQLNonNull(field.type), world)}
     if graphql.is_input_object_type(kind):
         return {
             one: sample(one, field.type, world)

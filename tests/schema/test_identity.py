@@ -6,21 +6,24 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import pytest
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from domain.identity import ANONYMOUS, Role, Status, Viewer
+from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
 from schema import fields, ids, scalars
 from schema.context import Context
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
+from schema.nodes import NodeQuery
 from schema.registrations import IdentityStaffMutation, IdentityStaffQuery
 from services.identity import sessions
 from services.unit_of_work import snapshot
 from tests import people as make
+from tests.demo.device import DeviceKey
 
 
 @strawberry.type
-class Query(IdentityQuery, IdentityStaffQuery):
+class Query(IdentityQuery, IdentityStaffQuery, NodeQuery):
     pass
 
 
@@ -58,8 +61,19 @@ REGISTER = (
 )
 LOGIN = (
     """mutation($input: LoginInput!) { login(input: $input) {
-  __typename ...no ... on LoginSuccess { session { ...tokens } viewer {
-    displayName phone role status hasPaymentPin language } } } }"""
+  __typename ...no ... on LoginSuccess { challenge { id nonce methods expiresAt } } } }"""
+    + NO
+)
+SEND_CODE = (
+    """mutation($input: SendLoginCodeInput!) { sendLoginCode(input: $input) {
+  __typename ...no ... on SendLoginCodeSuccess { verification { id resendAfterSeconds } } } }"""
+    + NO
+)
+COMPLETE = (
+    """mutation($input: CompleteLoginInput!) { completeLogin(input: $input) {
+  __typename ...no ... on CompleteLoginSuccess { session { ...tokens }
+    device { id name platform current revokedAt }
+    viewer { displayName phone role status hasPaymentPin language } } } }"""
     + NO
     + TOKENS
 )
@@ -70,6 +84,23 @@ REFRESH = (
     + TOKENS
 )
 LOGOUT = "mutation($input: LogoutInput!) { logout(input: $input) { __typename } }"
+DEVICES = """{ viewer {
+  sessions(first: 5) { edges { node { id network current device { id name platform current } } } }
+  devices(first: 5) { edges { node { id name current enrolledAt lastSeenAt } } } } }"""
+REVOKE_SESSION = (
+    """mutation($input: RevokeSessionInput!) { revokeSession(input: $input) {
+  __typename ...no ... on RevokeSessionSuccess { sessionId } } }"""
+    + NO
+)
+REVOKE_DEVICE = (
+    """mutation($input: RevokeDeviceInput!) { revokeDevice(input: $input) {
+  __typename ...no ... on RevokeDeviceSuccess { device { id revokedAt } sessionsEnded } } }"""
+    + NO
+)
+LOGOUT_EVERYWHERE = """mutation($input: LogoutEverywhereInput!) { logoutEverywhere(input: $input) {
+  __typename ... on LogoutEverywhereSuccess { sessionsEnded } } }"""
+CODE = {"verificationId": "x", "code": "1"}
+NODE = "query($id: ID!) { node(id: $id) { __typename } }"
 SET_PIN = (
     """mutation($input: SetPaymentPinInput!) { setPaymentPin(input: $input) {
   __typename ...no ... on SetPaymentPinSuccess { viewer { hasPaymentPin } } } }"""
@@ -132,7 +163,7 @@ def test_everything_is_described() -> None:
 async def test_a_resident_registers_is_approved_live_sets_a_pin_and_leaves(
     app: object, superuser: asyncpg.Connection
 ) -> None:
-    phone = make.phone()
+    phone, key = make.phone(), DeviceKey()
     requested = await ask(
         REQUEST_CODE,
         input={"phone": phone, "purpose": "REGISTER"},
@@ -148,6 +179,7 @@ async def test_a_resident_registers_is_approved_live_sets_a_pin_and_leaves(
             "code": await make.code_of(superuser, phone),
             "password": make.PASSWORD,
             "language": "EN",
+            "device": key.input("王小明的手机"),
         },
     )
     success = registered["register"]
@@ -177,25 +209,41 @@ async def test_a_resident_registers_is_approved_live_sets_a_pin_and_leaves(
     )
     assert pin["setPaymentPin"]["viewer"] == {"hasPaymentPin": True}
 
-    token = {"refreshToken": success["session"]["refreshToken"]}
-    renewed = (await ask(REFRESH, input=token))["refreshSession"]
+    renewed = (await ask(REFRESH, input=refreshing(success["session"], key)))["refreshSession"]
     assert renewed["__typename"] == "RefreshSessionSuccess"
     await ask(
         LOGOUT,
         input={"refreshToken": renewed["session"]["refreshToken"]},
     )
-    again = await ask(REFRESH, input={"refreshToken": renewed["session"]["refreshToken"]})
+    again = await ask(REFRESH, input=refreshing(renewed["session"], key))
     assert again["refreshSession"]["__typename"] == "SessionInvalidError"
+
+
+def refreshing(session: dict[str, str], key: DeviceKey) -> dict[str, str]:
+    token = session["refreshToken"]
+    return {"refreshToken": token, "deviceSignature": key.refresh_signature(token)}
+
+
+async def challenged(phone: str) -> dict[str, Any]:
+    data = await ask(LOGIN, input={"phone": phone, "password": make.PASSWORD})
+    return data["login"]["challenge"]
+
+
+async def signed_in(phone: str, key: DeviceKey) -> dict[str, Any]:
+    """Both steps, by a known device."""
+    challenge = await challenged(phone)
+    proof = key.login_proof(challenge)
+    data = await ask(COMPLETE, input={"challengeId": challenge["id"], "proof": proof})
+    return data["completeLogin"]
 
 
 async def test_signing_in_shows_oneself_with_the_phone_masked(
     app: object, superuser: asyncpg.Connection
 ) -> None:
-    phone = make.phone()
-    await make.resident(superuser, phone)
-    data = await ask(LOGIN, input={"phone": phone, "password": make.PASSWORD})
+    phone, key = make.phone(), DeviceKey()
+    await make.resident(superuser, phone, key=key)
 
-    assert data["login"]["viewer"] == {
+    assert (await signed_in(phone, key))["viewer"] == {
         "displayName": "王小明",
         "phone": f"+86 {phone[3:6]}****{phone[-4:]}",
         "role": "RESIDENT",
@@ -203,6 +251,66 @@ async def test_signing_in_shows_oneself_with_the_phone_masked(
         "hasPaymentPin": False,
         "language": "ZH_CN",
     }
+
+
+async def test_a_new_device_comes_in_by_code_and_is_listed_and_revoked(
+    app: object, superuser: asyncpg.Connection
+) -> None:
+    phone, old, new = make.phone(), DeviceKey(), DeviceKey()
+    await make.resident(superuser, phone, key=old)
+    await make.pass_time(superuser, 61)
+    challenge = await challenged(phone)
+    assert challenge["methods"] == ["DEVICE_KEY", "CODE"]
+    sent = await ask(SEND_CODE, input={"challengeId": challenge["id"]})
+    assert sent["sendLoginCode"]["__typename"] == "SendLoginCodeSuccess"
+    given = {
+        "challengeId": challenge["id"],
+        "proof": {
+            "code": {
+                "verificationId": sent["sendLoginCode"]["verification"]["id"],
+                "code": await make.code_of(superuser, phone, CodePurpose.LOGIN),
+            }
+        },
+        "device": new.input("平板"),
+    }
+    came = (await ask(COMPLETE, input=given))["completeLogin"]
+    assert (came["device"]["name"], came["device"]["current"]) == ("平板", True)
+    again = (await ask(COMPLETE, input=given))["completeLogin"]
+    assert (again["code"], again["path"]) == ("LOGIN_CHALLENGE_INVALID", ["input", "challengeId"])
+
+    caller = await viewer_of(came["session"])
+    viewer = (await ask(DEVICES, caller))["viewer"]
+    shown = [edge["node"] for edge in viewer["sessions"]["edges"]]
+    known = [edge["node"] for edge in viewer["devices"]["edges"]]
+    assert [one["current"] for one in shown] == [True, False]
+    assert [one["device"]["name"] for one in shown] == ["平板", "测试手机"]
+    assert {one["network"] for one in shown} == {"192.0.*.*"}
+    assert [one["current"] for one in known] == [True, False]
+
+    ended = await ask(REVOKE_SESSION, caller, input={"sessionId": shown[1]["id"]})
+    assert ended["revokeSession"]["sessionId"] == shown[1]["id"]
+    for id in (known[0]["id"], shown[0]["id"]):
+        kind = (await ask(NODE, caller, id=id))["node"]["__typename"]
+        assert kind == ("Device" if id == known[0]["id"] else "Session")
+    stranger = (await make.registered(superuser, make.phone())).viewer
+    for id in (known[0]["id"], shown[0]["id"]):
+        assert (await ask(NODE, stranger, id=id))["node"] is None
+    wrong = await ask(REVOKE_DEVICE, stranger, input={"deviceId": known[1]["id"]})
+    assert wrong["revokeDevice"]["code"] == "NOT_FOUND"
+    gone = await ask(REVOKE_DEVICE, caller, input={"deviceId": known[1]["id"]})
+    assert gone["revokeDevice"]["sessionsEnded"] == 0
+    refused_ = await signed_in(phone, old)
+    assert refused_["code"] == "DEVICE_PROOF_INVALID"
+    everywhere = await ask(LOGOUT_EVERYWHERE, caller, input={"exceptThis": True})
+    assert everywhere["logoutEverywhere"]["sessionsEnded"] == 0
+
+
+@pytest.mark.parametrize("proof", [{}, {"code": CODE, "deviceKey": None}, {"code": None}])
+async def test_a_login_takes_exactly_one_proof(app: object, proof: dict[str, Any]) -> None:
+    result = await SCHEMA.execute(
+        COMPLETE, {"input": {"challengeId": "x", "proof": proof}}, context_value=context()
+    )
+    assert result.errors
 
 
 async def test_a_wrong_password_and_a_bad_phone_are_data(app: object) -> None:

@@ -139,9 +139,10 @@ async def test_scan_pay_confirm_and_see_it_from_both_sides() -> None:
         "idempotencyKey": "p1",
     }
     opened = (await ask(payer, PAY, input=order))["createPayment"]["payment"]
-    confirm = {"paymentId": opened["id"], "pin": "135790", "idempotencyKey": "c1"}
+    confirm = {"paymentId": opened["id"], "proof": {"pin": "135790"}, "idempotencyKey": "c1"}
     wrong = (await ask(payer, CONFIRM, input=confirm))["confirmPayment"]
-    paid = (await ask(payer, CONFIRM, input=confirm | {"pin": town.PIN}))["confirmPayment"]
+    right = confirm | {"proof": {"pin": town.PIN}}
+    paid = (await ask(payer, CONFIRM, input=right))["confirmPayment"]
     sides = [
         (await ask(who, HISTORY, first=1))["viewer"]["transactions"]["edges"][0]["node"]
         for who in (payer, seller)
@@ -259,7 +260,7 @@ async def test_transfers_cards_wallet_and_allowance() -> None:
             "phone": number,
             "amount": yuan("10.00"),
             "memo": "谢谢",
-            "pin": town.PIN,
+            "proof": {"pin": town.PIN},
             "idempotencyKey": "t1",
         },
     )
@@ -271,7 +272,7 @@ async def test_transfers_cards_wallet_and_allowance() -> None:
         input={
             "amountMax": yuan("50.00"),
             "dailyCountMax": 3,
-            "pin": town.PIN,
+            "proof": {"pin": town.PIN},
             "idempotencyKey": "a1",
         },
     )

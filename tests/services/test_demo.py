@@ -15,11 +15,13 @@ import asyncpg
 import pytest
 
 from infra import database as pool
-from infra import embedded
+from infra import device_keys, embedded
+from schema import ids
 from services.demo import city, clock
 from services.demo.city import Payment, TopUp, Transfer
 from services.ledger import desk
 from tests.conftest import Database
+from tests.demo.device import DeviceKey
 from tests.infra import sandboxes
 from workers import risk
 
@@ -129,6 +131,19 @@ async def test_everybody_lives_there(look: asyncpg.Connection, loaded: Loaded) -
     assert {login["role"] for login in loaded.welcome["logins"]} == set(count)
     assert len(loaded.welcome["merchants"]) == 5
     assert "20 residents" in loaded.said
+
+
+async def test_everybody_has_a_device_whose_key_developers_get(
+    look: asyncpg.Connection, loaded: Loaded
+) -> None:
+    rows = await look.fetch("select id, public_key from device")
+    kept = {ids.encode("Device", row["id"]): row["public_key"] for row in rows}
+    given = loaded.welcome["devices"]
+    assert len(given) == len(kept) == 20 + len(city.SHOPS) + len(city.STAFF)
+    for device in given.values():
+        key = DeviceKey.from_pkcs8(device["key"], id=device["id"])
+        assert device_keys.parse(key.public) == kept[device["id"]]
+    assert {login["phone"] for login in loaded.welcome["logins"]} <= given.keys()
 
 
 async def test_the_history_lies_in_the_past_fourteen_days(look: asyncpg.Connection) -> None:

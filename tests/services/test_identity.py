@@ -13,9 +13,8 @@ import pytest
 
 from domain import refusals
 from domain.identity import Role, Status
-from infra import settings
 from services import people
-from services.identity import first_admin, registration, sessions
+from services.identity import first_admin, registration
 from services.unit_of_work import snapshot, unit_of_work
 from tests import people as make
 from tests.conftest import Database
@@ -88,118 +87,12 @@ async def test_a_made_up_name_is_rejected_and_gets_no_account(
     )
 
 
-async def issued(user_id: int) -> sessions.Issued:
-    async with unit_of_work() as work:
-        return await sessions.issue(work, user_id)
-
-
-async def refreshed(token: str) -> sessions.Issued | None:
-    async with unit_of_work() as work:
-        return await sessions.refresh(work, token)
-
-
-async def caller_of(token: str) -> object:
-    async with snapshot() as read:
-        return await sessions.viewer_of(read, token)
-
-
-async def test_a_refresh_gives_new_tokens_and_ends_the_old(superuser: asyncpg.Connection) -> None:
-    viewer = await make.resident(superuser)
-    first = await issued(viewer.user_id)
-    second = await refreshed(first.refresh_token)
-
-    assert second is not None
-    assert second.session_id == first.session_id
-    assert await caller_of(first.access_token) is None
-    assert await caller_of(second.access_token) is not None
-
-
-async def test_a_refresh_token_used_again_ends_its_session_only(
-    superuser: asyncpg.Connection,
-) -> None:
-    viewer = await make.resident(superuser)
-    first, other = await issued(viewer.user_id), await issued(viewer.user_id)
-    second = await refreshed(first.refresh_token)
-    assert second is not None
-
-    assert await refreshed(first.refresh_token) is None
-    assert await caller_of(second.access_token) is None
-    assert await refreshed(second.refresh_token) is None
-    assert await caller_of(other.access_token) is not None
-    reason = "select revoked_reason from session where id = $1"
-    assert await superuser.fetchval(reason, first.session_id) == "REFRESH_REUSED"
-
-
-async def test_of_one_refresh_token_used_many_times_at_once_no_session_survives(
-    superuser: asyncpg.Connection,
-) -> None:
-    viewer = await make.resident(superuser)
-    first = await issued(viewer.user_id)
-    answers = await at_once(20, lambda _: refreshed(first.refresh_token))
-
-    [winner] = [answer for answer in answers if answer is not None]
-    assert await caller_of(winner.access_token) is None
-
-
-@pytest.mark.parametrize(
-    "token", ["", "x", "." * 87, "a" * 43, "ａ" * 43, f"{'a' * 43}.{'b' * 43}"]
-)
-async def test_tokens_that_are_not_ours_are_nobody(token: str) -> None:
-    assert await caller_of(token) is None
-    assert await refreshed(token) is None
-    async with unit_of_work() as work:
-        await sessions.logout(work, token)
-
-
-async def test_tokens_expire(superuser: asyncpg.Connection) -> None:
-    viewer = await make.resident(superuser)
-    tokens = await issued(viewer.user_id)
-    await make.pass_time(superuser, settings.get_settings().access_token_seconds + 1)
-    assert await caller_of(tokens.access_token) is None
-    renewed = await refreshed(tokens.refresh_token)
-    assert renewed is not None
-    await make.pass_time(superuser, settings.get_settings().refresh_token_seconds + 1)
-    assert await refreshed(renewed.refresh_token) is None
-
-
-async def test_logout_and_closing_end_a_session_at_once(superuser: asyncpg.Connection) -> None:
-    viewer = await make.resident(superuser)
-    one, two = await issued(viewer.user_id), await issued(viewer.user_id)
-    async with unit_of_work() as work:
-        await sessions.logout(work, one.refresh_token)
-    assert await caller_of(one.access_token) is None
-    assert await caller_of(two.access_token) is not None
-
-    await superuser.execute("update users set status = 'CLOSED' where id = $1", viewer.user_id)
-    assert await caller_of(two.access_token) is None
-    assert await refreshed(two.refresh_token) is None
-    async with snapshot() as read:
-        assert await sessions.viewer_by_session(read, two.session_id) is None
-
-
 async def test_the_viewer_carries_a_frozen_wallet(superuser: asyncpg.Connection) -> None:
     viewer = await make.resident(superuser)
     await superuser.execute(
         "update ledger.account set status = 3 where owner_id = $1", viewer.user_id
     )
     assert (await make.again(viewer)).account_status == 3
-
-
-async def test_the_caller_is_one_query(superuser: asyncpg.Connection) -> None:
-    viewer = await make.resident(superuser)
-    tokens = await issued(viewer.user_id)
-    async with snapshot() as read:
-        asked: list[str] = []
-        plain = read.connection
-
-        class Counting:
-            async def fetchrow(self, sql: str, *values: object) -> object:
-                asked.append(sql)
-                return await plain.fetchrow(sql, *values)
-
-        read.connection = Counting()  # type: ignore[assignment]
-        assert await sessions.viewer_of(read, tokens.access_token) is not None
-        assert len(asked) == 1
 
 
 async def test_a_phone_belongs_to_one_person_also_when_two_register_at_once(

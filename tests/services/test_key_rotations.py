@@ -79,7 +79,20 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             " select user_id, id, id::text, '', 'IOS' from session where user_id = $1 returning id",
             person,
         )
-        rows = {"bank_card": card, "push_token": token, "risk_case": case, "users": person}
+        passkey: Any = await superuser.fetchval(
+            "insert into passkey(user_id, credential_id, credential_hash, public_key, user_handle,"
+            " sign_count, name, transports, aaguid, synced) values ($1, 'c',"
+            " gen_random_uuid()::text, 'k', 'h', 0, '', '[]', gen_random_uuid(), false)"
+            " returning id",
+            person,
+        )
+        rows = {
+            "bank_card": card,
+            "passkey": passkey,
+            "push_token": token,
+            "risk_case": case,
+            "users": person,
+        }
         for column in sealing.ROTATING:
             if column.place in ("users.phone", "users.name") or column.table not in rows:
                 continue
@@ -331,6 +344,14 @@ async def test_a_text_that_does_not_open_stays_and_is_told(
 NOT_SEALED = {
     ("ledger.instruction", "input_hash"): "a hash of what was asked",
     ("ledger.proof", "input_hash"): "a hash of what was asked",
+    ("device", "public_key"): "public",
+    ("passkey", "public_key"): "public",
+    ("passkey", "credential_id"): "a random name",
+    ("passkey", "user_handle"): "a random name",
+    ("proof_challenge", "nonce_hash"): "a hash",
+    ("proof_challenge", "terms_hash"): "a hash",
+    ("proof_challenge", "answer_hash"): "a hash",
+    ("step_up", "subject_hash"): "a hash",
 }
 
 

@@ -12,14 +12,17 @@ import pytest
 from domain import refusals
 from domain.identity import Viewer
 from domain.notices import DEFAULT_CHANNELS, NoticeChannel, NoticeGroup, NoticeKind, PushPlatform
-from resolvers import identity
+from infra import database as pool
 from resolvers import notices as mine
+from resolvers import sessions
 from services import notice_channels, notices
-from services.identity import retention, sessions
+from services.identity import retention
+from services.identity.sessions import Issued
 from services.notices import News
 from services.unit_of_work import snapshot, unit_of_work
 from tests import movement as town
 from tests import people as make
+from tests.conftest import Database
 
 pytestmark = pytest.mark.usefixtures("counter")
 
@@ -33,12 +36,10 @@ async def tokens(viewer: Viewer) -> list[str]:
         return [one.token for one in await notice_channels.tokens_of(read, [viewer.user_id])]
 
 
-async def another_session(viewer: Viewer) -> tuple[Viewer, sessions.Issued]:
+async def another_session(viewer: Viewer) -> tuple[Viewer, Issued]:
     async with unit_of_work() as work:
-        issued = await sessions.issue(work, viewer.user_id)
-        found = await sessions.viewer_of(work, issued.access_token)
-    assert found is not None
-    return found, issued
+        signed_in = await make.arrived(work, viewer.user_id)
+    return signed_in.viewer, signed_in.session
 
 
 async def asked(superuser: asyncpg.Connection) -> list[tuple[str, str]]:
@@ -186,20 +187,24 @@ async def test_what_can_be_no_token_is_refused(superuser, token: str) -> None:
     assert await superuser.fetchval("select count(*) from push_token") == 0
 
 
-async def test_a_token_goes_with_its_session_however_that_ends(superuser) -> None:
+async def test_a_token_goes_with_its_session_however_that_ends(
+    app: Database, superuser: asyncpg.Connection
+) -> None:
     viewer = await town.resident()
     ended, issued = await another_session(viewer)
     expired, _ = await another_session(viewer)
     await registered(viewer, "token-that-stays")
     await registered(ended, "token-signed-out")
     await registered(expired, "token-expired")
-    await identity.logout(viewer, refresh_token=issued.refresh_token)
+    await sessions.logout(viewer, refresh_token=issued.refresh_token)
     assert await superuser.fetchval("select count(*) from push_token") == 2
 
     await superuser.execute(
         "update session set refresh_expires_at = ledger.now() where id = $1", expired.session_id
     )
     assert await tokens(viewer) == ["token-that-stays"]
+    await pool.close_database()
+    await pool.open_database(app.worker_url)
     async with unit_of_work() as work:
         assert (await retention.forget(work))["push_token"] == 1
     assert await superuser.fetchval("select count(*) from push_token") == 1
@@ -212,7 +217,7 @@ async def test_a_session_that_ends_at_the_same_moment_keeps_no_token(superuser) 
         other, issued = await another_session(viewer)
         await asyncio.gather(
             registered(other, f"token-in-a-race-{number}"),
-            identity.logout(other, refresh_token=issued.refresh_token),
+            sessions.logout(other, refresh_token=issued.refresh_token),
             return_exceptions=True,
         )
     assert await superuser.fetchval("select count(*) from push_token") == 0
@@ -220,7 +225,7 @@ async def test_a_session_that_ends_at_the_same_moment_keeps_no_token(superuser) 
 
 async def test_an_ended_session_registers_nothing() -> None:
     viewer, issued = await another_session(await town.resident())
-    await identity.logout(viewer, refresh_token=issued.refresh_token)
+    await sessions.logout(viewer, refresh_token=issued.refresh_token)
     with pytest.raises(refusals.NotSignedIn):
         await registered(viewer, "token-too-late")
     assert await tokens(viewer) == []

@@ -22,9 +22,12 @@ from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import Info
 
+from domain import devices
+from infra import device_keys
 from transport import console
 
 PASSWORD = "correct horse battery"
+CODE = "204816"
 FINANCE_PHONE, RESIDENT_PHONE = "+8613800000001", "+8613800000002"
 
 
@@ -41,14 +44,23 @@ class Desk:
     access_seconds: int = 600
     access: dict[str, str] = field(default_factory=dict)
     refresh: dict[str, str] = field(default_factory=dict)
+    challenges: dict[str, str] = field(default_factory=dict)
+    codes_sent: int = 0
+    devices: dict[str, bytes] = field(default_factory=dict)
     renewals: int = 0
     renewed: threading.Event = field(default_factory=threading.Event)
     decided: dict[str, str] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
 
-    def open(self, phone: str) -> Session:
+    def challenge(self, phone: str) -> Challenge:
+        id = secrets.token_hex(8)
+        self.challenges[id] = phone
+        known = ["DEVICE_KEY"] if self.devices else []
+        return Challenge(id=strawberry.ID(id), nonce=f"nonce of {id}", methods=[*known, "CODE"])
+
+    def open(self, phone: str, device_id: str) -> Session:
         access, refresh = secrets.token_hex(8), secrets.token_hex(8)
-        self.access[access], self.refresh[refresh] = phone, phone
+        self.access[access], self.refresh[refresh] = phone, f"{phone} {device_id}"
         ends = datetime.now(UTC) + timedelta(seconds=self.access_seconds)
         return Session(access_token=access, refresh_token=refresh, expires_at=ends)
 
@@ -61,6 +73,23 @@ class Session:
     access_token: str
     refresh_token: str
     expires_at: datetime
+
+
+@strawberry.type
+class Challenge:
+    id: strawberry.ID
+    nonce: str
+    methods: list[str]
+
+
+@strawberry.type
+class Verification:
+    id: strawberry.ID
+
+
+@strawberry.type
+class Device:
+    id: strawberry.ID
 
 
 @strawberry.interface
@@ -76,7 +105,18 @@ class WrongCredentialsError(Error):
 
 @strawberry.type
 class LoginSuccess:
+    challenge: Challenge
+
+
+@strawberry.type
+class SendLoginCodeSuccess:
+    verification: Verification
+
+
+@strawberry.type
+class CompleteLoginSuccess:
     session: Session
+    device: Device
 
 
 @strawberry.type
@@ -102,8 +142,46 @@ class LoginInput:
 
 
 @strawberry.input
+class SendLoginCodeInput:
+    challenge_id: strawberry.ID
+
+
+@strawberry.input
+class DeviceKeyProof:
+    device_id: strawberry.ID
+    signature: str
+
+
+@strawberry.input
+class CodeProof:
+    verification_id: strawberry.ID
+    code: str
+
+
+@strawberry.input
+class LoginProofInput:
+    device_key: DeviceKeyProof | None = None
+    code: CodeProof | None = None
+
+
+@strawberry.input
+class DeviceInput:
+    public_key: str
+    name: str
+    platform: str
+
+
+@strawberry.input
+class CompleteLoginInput:
+    challenge_id: strawberry.ID
+    proof: LoginProofInput
+    device: DeviceInput | None = None
+
+
+@strawberry.input
 class RefreshSessionInput:
     refresh_token: str
+    device_signature: str
 
 
 @strawberry.input
@@ -189,6 +267,12 @@ class Query:
 
 
 LoginResult = Annotated[LoginSuccess | WrongCredentialsError, strawberry.union("LoginResult")]
+SendLoginCodeResult = Annotated[
+    SendLoginCodeSuccess | WrongCredentialsError, strawberry.union("SendLoginCodeResult")
+]
+CompleteLoginResult = Annotated[
+    CompleteLoginSuccess | WrongCredentialsError, strawberry.union("CompleteLoginResult")
+]
 RefreshResult = Annotated[
     RefreshSessionSuccess | WrongCredentialsError, strawberry.union("RefreshSessionResult")
 ]
@@ -199,18 +283,48 @@ class Mutation:
     @strawberry.mutation
     def login(self, info: Info, input: LoginInput) -> LoginResult:
         if input.password == PASSWORD:
-            return LoginSuccess(session=desk_of(info).open(input.phone))
+            return LoginSuccess(challenge=desk_of(info).challenge(input.phone))
         chinese = info.context["request"].headers["accept-language"].startswith("zh")
         message = "手机号或密码不正确。" if chinese else "The phone or the password is wrong."
         return WrongCredentialsError(code="WRONG_CREDENTIALS", message=message)
 
     @strawberry.mutation
+    def send_login_code(self, info: Info, input: SendLoginCodeInput) -> SendLoginCodeResult:
+        desk_of(info).codes_sent += 1
+        verification = Verification(id=strawberry.ID(f"code for {input.challenge_id}"))
+        return SendLoginCodeSuccess(verification=verification)
+
+    @strawberry.mutation
+    def complete_login(self, info: Info, input: CompleteLoginInput) -> CompleteLoginResult:
+        desk = desk_of(info)
+        id = str(input.challenge_id)
+        if (key := input.proof.device_key) is not None:
+            device_id = str(key.device_id)
+            message = devices.login_message(id, f"nonce of {id}")
+            public_key = desk.devices.get(device_id)
+            if public_key is None or not device_keys.verify(public_key, key.signature, message):
+                return WrongCredentialsError(code="DEVICE_PROOF_INVALID", message="Unknown device.")
+        else:
+            given = input.proof.code
+            right = (f"code for {id}", CODE)
+            if given is None or (given.verification_id, given.code) != right:
+                return WrongCredentialsError(code="CODE_INVALID", message="The code is wrong.")
+            device_id = f"device-{len(desk.devices)}"
+            public_key = device_keys.parse(input.device.public_key) if input.device else None
+            assert public_key is not None, "the browser's key is none"
+            desk.devices[device_id] = public_key
+        session = desk.open(desk.challenges.pop(id), device_id)
+        return CompleteLoginSuccess(session=session, device=Device(id=strawberry.ID(device_id)))
+
+    @strawberry.mutation
     def refresh_session(self, info: Info, input: RefreshSessionInput) -> RefreshResult:
         desk = desk_of(info)
-        if phone := desk.refresh.pop(input.refresh_token, None):
+        phone, _, device_id = desk.refresh.pop(input.refresh_token, "").partition(" ")
+        message = devices.refresh_message(input.refresh_token)
+        if phone and device_keys.verify(desk.devices[device_id], input.device_signature, message):
             desk.renewals += 1
             desk.renewed.set()
-            return RefreshSessionSuccess(session=desk.open(phone))
+            return RefreshSessionSuccess(session=desk.open(phone, device_id))
         return WrongCredentialsError(code="SESSION_INVALID", message="The session has ended.")
 
     @strawberry.mutation

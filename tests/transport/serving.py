@@ -44,7 +44,7 @@ class World:
 
     contexts: int = 0
     open_streams: int = 0
-    valid: bool = True
+    closes_with: int | None = None
     checks: int = 0
 
     async def context(self, came: Any) -> Caller:
@@ -55,9 +55,9 @@ class World:
             raise RuntimeError("13800001111 could not be looked up")
         return Caller(session, came.request_id, token == "staff", self)
 
-    async def still_valid(self, _caller: Caller) -> bool:
+    async def must_close(self, _caller: Caller) -> int | None:
         self.checks += 1
-        return self.valid
+        return self.closes_with
 
 
 @strawberry.input
@@ -181,7 +181,7 @@ def build(world: World, bounds: limits.Limits | None = None, **options: Any) -> 
     return app.build(
         schema=SCHEMA,
         context_factory=world.context,
-        still_valid=world.still_valid,
+        must_close=world.must_close,
         limits=bounds,
         **{"callbacks": {}, "readiness": {}, "lifespan": None, **options},
     )

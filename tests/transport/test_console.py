@@ -17,7 +17,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests import browser
-from tests.console_page import RESPONSE, run_tab, sign_in
+from tests.console_page import RESPONSE, confirm, run_tab, sign_in
 from tests.transport import console_site
 from transport import console
 
@@ -50,6 +50,7 @@ async def page(chromium: browser.Connection) -> AsyncIterator[browser.Page]:
 
 async def enter(page: browser.Page, site: console_site.Site) -> None:
     await sign_in(page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
+    await confirm(page, console_site.CODE)
     await page.until_text("RefundQueue", ".graphiql-query-editor")
 
 
@@ -140,10 +141,72 @@ async def test_the_page_speaks_the_language_of_the_browser(
         await page.until_text("仅限钱包工作人员", "main")
 
 
+async def leave(page: browser.Page) -> None:
+    await page.click("button", containing="Sign out")
+    await page.until_text("You are signed out.", "[role=alert]")
+
+
+async def test_a_browser_that_is_known_needs_no_code_and_keeps_a_key_that_cannot_be_read(
+    page: browser.Page, site: console_site.Site
+) -> None:
+    await enter(page, site)
+    await leave(page)
+    await sign_in(page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
+    await page.until_text("RefundQueue", ".graphiql-query-editor")
+
+    assert site.desk.codes_sent == 1
+    assert len(site.desk.devices) == 1
+    kept = await page.evaluate(KEPT)
+    assert kept == [{"id": "device-0", "extractable": False, "export": "InvalidAccessError"}]
+    assert page.exceptions == []
+
+
+KEPT = """(async () => {
+  const database = await new Promise((resolve) => {
+    indexedDB.open("pengcheng-console").onsuccess = (event) => resolve(event.target.result);
+  });
+  const all = await new Promise((resolve) => {
+    const store = database.transaction("devices").objectStore("devices");
+    store.getAll().onsuccess = (event) => resolve(event.target.result);
+  });
+  return Promise.all(all.map(async ({ keys, id }) => ({
+    id,
+    extractable: keys.privateKey.extractable,
+    export: await crypto.subtle.exportKey("pkcs8", keys.privateKey).catch((error) => error.name),
+  })));
+})()"""
+
+
+async def test_a_browser_whose_device_was_revoked_asks_for_a_code_with_a_new_key(
+    page: browser.Page, site: console_site.Site
+) -> None:
+    await enter(page, site)
+    [old] = site.desk.devices.values()
+    await leave(page)
+    site.desk.devices = {"somebody else's": old}
+    await enter(page, site)
+    assert site.desk.codes_sent == 2
+    assert site.desk.devices["device-1"] != old
+
+
+async def test_a_wrong_code_may_be_typed_again_and_one_can_go_back(
+    page: browser.Page, site: console_site.Site
+) -> None:
+    await sign_in(page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD)
+    await page.until_text("A code is on its way", "[role=alert]")
+    await confirm(page, "000000")
+    await page.until_text("The code is wrong.", "[role=alert]")
+    assert site.desk.access == {}
+    await page.click("button", containing="Back")
+    await page.until("document.activeElement?.name === 'phone'")
+    await enter(page, site)
+
+
 async def test_a_resident_is_told_that_the_console_is_for_staff_and_is_signed_out(
     page: browser.Page, site: console_site.Site
 ) -> None:
     await sign_in(page, site.url, phone=console_site.RESIDENT_PHONE, password=console_site.PASSWORD)
+    await confirm(page, console_site.CODE)
     await page.until_text("This account is not a staff account", "[role=alert]")
     assert site.desk.access == {}
     assert site.desk.refresh == {}
@@ -176,6 +239,7 @@ async def test_the_session_is_renewed_before_it_expires(page: browser.Page) -> N
         await sign_in(
             page, site.url, phone=console_site.FINANCE_PHONE, password=console_site.PASSWORD
         )
+        await confirm(page, console_site.CODE)
         await page.until("document.querySelector('[data-testid=who]')")
         assert await asyncio.to_thread(site.desk.renewed.wait, browser.WAIT_SECONDS)
         assert await page.evaluate("document.querySelector('[data-testid=who]') !== null")
@@ -191,14 +255,13 @@ async def test_a_session_that_cannot_be_renewed_ends_with_a_sentence(
     await page.until_text("Your session has ended. Sign in again.", "[role=alert]")
 
 
-async def test_signing_out_ends_the_session_on_the_server_and_leaves_nothing_in_the_browser(
+async def test_signing_out_ends_the_session_on_the_server_and_leaves_only_a_key_in_the_browser(
     page: browser.Page, site: console_site.Site
 ) -> None:
     await enter(page, site)
     await run_tab(page, "RefundQueue")
     await page.until_text("refund-3", RESPONSE)
-    await page.click("button", containing="Sign out")
-    await page.until_text("You are signed out.", "[role=alert]")
+    await leave(page)
 
     assert site.desk.access == {}
     assert site.desk.refresh == {}

@@ -226,7 +226,7 @@ async def test_an_ended_session_closes_its_sockets_with_4403_on_the_sweep(world)
             await signed_in.init(authorization="somebody")
             await anonymous.init()
             await until(lambda: world.checks > 2)
-            world.valid = False
+            world.closes_with = 4403
             assert await signed_in.close_code() == 4403
             await anonymous.subscribe("1", "{ hello }")
             assert (await anonymous.hear())["type"] == "next"
@@ -239,7 +239,7 @@ async def test_a_hint_makes_the_sockets_it_concerns_check_at_once(world):
         async with peer_of(port) as concerned, peer_of(port) as other:
             await concerned.init(authorization="somebody")
             await other.init(authorization="else")
-            world.valid = False
+            world.closes_with = 4403
             mine = concerned.connection.local_address[1]
             assert mine != other.connection.local_address[1]
             callers = [one.caller for one in application.endpoint.sockets._open]

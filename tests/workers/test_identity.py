@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ import pytest
 import structlog
 
 from domain import refusals
-from domain.identity import ANONYMOUS, CodePurpose, Status
+from domain.identity import CodePurpose, Status
+from domain.proofs import Action
+from infra import database as pool
 from infra import sms
 from infra.sms import HttpSms
-from resolvers import identity as resolvers
+from resolvers import devices, proof_challenges
 from tests import people as make
+from tests.conftest import Database
 from tests.infra import sandboxes
 from workers import identity
 
@@ -130,27 +133,55 @@ async def test_a_review_run_twice_decides_once(superuser: asyncpg.Connection) ->
     assert await superuser.fetchval("select count(*) from notice") == 1
 
 
+@pytest.fixture
+async def forget(app: Database) -> Callable[[], Awaitable[None]]:
+    """The job on the worker's login: the API's deletes neither devices nor challenges."""
+
+    async def run() -> None:
+        await pool.close_database()
+        await pool.open_database(app.worker_url)
+        await identity.forget_identity()
+
+    return run
+
+
 async def test_what_has_served_its_purpose_is_forgotten_and_the_rest_is_kept(
-    superuser: asyncpg.Connection,
+    superuser: asyncpg.Connection, forget: Callable[[], Awaitable[None]]
 ) -> None:
     async def rows() -> list[int]:
-        tables = ("verification_code", "code_total", "login_throttle", "session")
+        tables = ("verification_code", "code_total", "login_throttle", "login_challenge")
+        tables += ("session", "device")
+        return [await superuser.fetchval(f"select count(*) from {name}") for name in tables]
+
+    async def proofs() -> list[int]:
+        tables = ("proof_challenge", "step_up")
         return [await superuser.fetchval(f"select count(*) from {name}") for name in tables]
 
     phone = make.phone()
     signed_in = await make.registered(superuser, phone)
+    await proof_challenges.request_step_up_challenge(
+        signed_in.viewer, action=Action.EXPORT_DATA, subject=""
+    )
+    await superuser.execute(
+        "insert into step_up(user_id, action, subject_hash, method, expires_at)"
+        " values (1, 'EXPORT_DATA', '', 'PASSKEY', now())"
+    )
     for address in ("192.0.2.1", "192.0.2.2"):
         with pytest.raises(refusals.WrongCredentials):
-            await resolvers.login(ANONYMOUS, phone=phone, password="a guess", address=address)
-    await identity.forget_identity()
-    assert await rows() == [1, 2, 3, 1]
+            await make.challenged(phone, password="a guess", address=address)
+    await make.challenged(phone)
+    await devices.revoke_device(signed_in.viewer, device_id=signed_in.device.id)
+    await forget()
+    assert await rows() == [1, 2, 3, 1, 1, 1]
     await make.pass_time(superuser, 3 * 86_400)
-    await identity.forget_identity()
-    assert await rows() == [0, 0, 3, 1]
+    await forget()
+    assert await rows() == [0, 0, 3, 0, 1, 1]
     await make.pass_time(superuser, 40 * 86_400)
-    await identity.forget_identity()
-    assert await rows() == [0, 0, 0, 1]
+    await forget()
+    assert await rows() == [0, 0, 0, 0, 1, 1]
     await make.pass_time(superuser, 90 * 86_400)
-    await identity.forget_identity()
-    assert await rows() == [0, 0, 0, 0]
-    assert signed_in.viewer.signed_in
+    await forget()
+    assert await rows() == [0, 0, 0, 0, 0, 1]
+    await make.pass_time(superuser, 90 * 86_400)
+    await forget()
+    assert await rows() == [0, 0, 0, 0, 0, 0]

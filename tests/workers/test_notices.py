@@ -18,7 +18,6 @@ from infra import database as db
 from infra import encryption, push, sms
 from resolvers import notices as mine
 from services import notices, outbox, people
-from services.identity import sessions
 from services.ledger import verification
 from services.unit_of_work import snapshot, unit_of_work
 from tests import jobs
@@ -303,7 +302,4 @@ async def outbox_rows(superuser: asyncpg.Connection) -> list[Any]:
 
 async def signed_in_again(viewer: Viewer) -> Viewer:
     async with unit_of_work() as work:
-        issued = await sessions.issue(work, viewer.user_id)
-        found = await sessions.viewer_of(work, issued.access_token)
-    assert found is not None
-    return found
+        return (await make.arrived(work, viewer.user_id)).viewer

@@ -1,0 +1,86 @@
+"""Proofs of who one is, as every input that moves money takes them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+
+from domain import proofs as domain
+from domain import refusals as no
+from schema import nodes
+
+REFUSALS = (
+    no.ProofRequired,
+    no.ProofTooWeak,
+    no.WrongPin,
+    no.PinLocked,
+    no.PinNotSet,
+    no.CodeInvalid,
+    no.CodeExpired,
+    no.ChallengeInvalid,
+    no.PasskeyInvalid,
+)
+
+
+@strawberry.input(description="The payment PIN together with a code by SMS.")
+class PinAndCodeInput:
+    """The code of `sendProofCode`."""
+
+    pin: str = strawberry.field(description="The caller's payment PIN.")
+    verification_id: strawberry.ID = strawberry.field(description="As `sendProofCode` gave it.")
+    code: str = strawberry.field(description="The six digits.")
+
+
+@strawberry.input(description="A passkey's answer to a challenge.")
+class PasskeyAnswerInput:
+    """What `navigator.credentials.get` resolved to."""
+
+    challenge_id: strawberry.ID = strawberry.field(description="The challenge that it answers.")
+    credential: str = strawberry.field(
+        description="The credential as JSON: `JSON.stringify(credential)`."
+    )
+
+
+@strawberry.input(one_of=True, description="A proof of who the caller is: exactly one of these.")
+class PaymentProofInput:
+    """Which ones do is said by the challenge, and by `ProofTooWeakError`."""
+
+    pin: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The caller's payment PIN."
+    )
+    pin_and_code: PinAndCodeInput | None = strawberry.field(
+        default=strawberry.UNSET, description="The payment PIN together with a code by SMS."
+    )
+    passkey: PasskeyAnswerInput | None = strawberry.field(
+        default=strawberry.UNSET, description="A passkey's answer to a challenge for this."
+    )
+
+    def given(self) -> domain.Given:
+        """As the resolvers take it. An id that is none of ours names no challenge."""
+        if self.pin_and_code:
+            return domain.PinAndCode(
+                pin=self.pin_and_code.pin,
+                verification_id=_uuid(
+                    self.pin_and_code.verification_id,
+                    "Verification",
+                    "pinAndCode",
+                    "verificationId",
+                ),
+                code=self.pin_and_code.code,
+            )
+        if self.passkey:
+            return domain.Passkey(
+                challenge_id=_uuid(
+                    self.passkey.challenge_id, "ProofChallenge", "passkey", "challengeId"
+                ),
+                credential=self.passkey.credential,
+            )
+        return domain.Pin(self.pin or "")
+
+
+def _uuid(id: str, kind: str, *path: str) -> UUID:
+    found = nodes.uuid_of(id, kind)
+    if found is None:
+        raise no.ChallengeInvalid(path=("input", "proof", *path))
+    return found

@@ -1,0 +1,134 @@
+"""One proof used many times at once: a test stages a few, `make prove` a thousand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import structlog
+
+from domain import refusals
+from domain.proofs import Action, Given, Passkey
+from resolvers import payments, proof_challenges, proofs
+from resolvers.proof_challenges import Payment
+from services.identity import proofs as verbs
+from services.unit_of_work import unit_of_work
+from tests import movement as town
+from tests import passkeys as keys
+from tests.authenticator import Authenticator
+from tests.races import at_once
+
+AMOUNT = 100_000
+_REPEATING_MAX = 8
+
+
+async def _counted(count: int, call: Callable[[int], Awaitable[Any]]) -> Counter[str]:
+    """How often each answer came: ``done``, or the code of a refusal.
+
+    All are let go together. Who hears OVERLOADED asks again, as a client would, a few at a time, so
+    it is never among the answers.
+    """
+    repeating = asyncio.Semaphore(_REPEATING_MAX)
+
+    async def answer(number: int) -> str:
+        try:
+            await call(number)
+        except refusals.Refusal as refusal:
+            return refusal.code
+        return "done"
+
+    async def one(number: int) -> str:
+        found = await answer(number)
+        while found == refusals.Overloaded.code:
+            async with repeating:
+                found = await answer(number)
+        return found
+
+    with structlog.testing.capture_logs():  # each OVERLOADED is logged with all its frames
+        answers = await at_once(count, one)
+    for wrong in answers:
+        if isinstance(wrong, BaseException):
+            raise wrong
+    return Counter(answers)
+
+
+async def _paying(
+    superuser: asyncpg.Connection, *, count: int, by_code: bool, own_keys: bool
+) -> tuple[Counter[str], int, int]:
+    """The answers, how many proofs there are, and what the shop got."""
+    payer = await town.resident(balance=AMOUNT * 2)
+    _, shop = await town.shop()
+    opened = await town.pay(payer, shop, AMOUNT)
+    proof: Given
+    if by_code:
+        asked = await keys.asked_for(payer, Payment(opened.id), "k-0")
+        proof = await keys.code_for(superuser, payer, asked.id)
+    else:
+        device, _ = await keys.added(payer)
+        proof = await keys.proof_of(payer, device, Payment(opened.id), "k-0")
+
+    async def pay(number: int) -> object:
+        key = f"k-{number if own_keys else 0}"
+        return await payments.confirm_payment(payer, payment_id=opened.id, proof=proof, key=key)
+
+    answers = await _counted(count, pay)
+    made = await superuser.fetchval(
+        "select count(*) from ledger.proof where actor_id = $1", payer.user_id
+    )
+    return answers, made, await town.balance(shop.account_id)
+
+
+async def payments_by_one_passkey_answer(
+    superuser: asyncpg.Connection, *, count: int
+) -> tuple[Counter[str], int, int]:
+    """One call, sent ``count`` times: all are answered alike, and the money moves once."""
+    return await _paying(superuser, count=count, by_code=False, own_keys=False)
+
+
+async def payments_by_one_passkey_answer_under_many_keys(
+    superuser: asyncpg.Connection, *, count: int
+) -> tuple[Counter[str], int, int]:
+    """``count`` different calls with the proof of the first: exactly one is done."""
+    return await _paying(superuser, count=count, by_code=False, own_keys=True)
+
+
+async def payments_by_one_pin_and_code(
+    superuser: asyncpg.Connection, *, count: int
+) -> tuple[Counter[str], int, int]:
+    """``count`` different calls with the PIN and the code of the first: exactly one is done."""
+    return await _paying(superuser, count=count, by_code=True, own_keys=True)
+
+
+async def logins_by_one_passkey_answer(*, count: int) -> Counter[str]:
+    """Exactly one signs in."""
+    viewer = await town.resident()
+    device, _ = await keys.added(viewer, Authenticator(counts=False))
+    asked = await keys.login_asked()
+    credential = device.get(asked.options)
+    return await _counted(
+        count,
+        lambda _: keys.entered(asked.id, credential),
+    )
+
+
+async def uses_of_one_step_up(*, count: int) -> Counter[str]:
+    """Exactly one deed is done, however often the proof is shown."""
+    viewer = await town.resident()
+    device, _ = await keys.added(viewer)
+    asked = await proof_challenges.request_step_up_challenge(
+        viewer, action=Action.EXPORT_DATA, subject=""
+    )
+    assert asked.options is not None
+    answer = Passkey(asked.id, device.get(asked.options))
+    proof_id = await proofs.step_up(viewer, answer, action=Action.EXPORT_DATA)
+
+    async def use(_: int) -> None:
+        async with unit_of_work() as work:
+            await verbs.use_step_up(
+                work, proof_id, user_id=viewer.user_id, action=Action.EXPORT_DATA
+            )
+
+    return await _counted(count, use)
