@@ -38,6 +38,14 @@ class Status(StrEnum):
     CLOSED = "CLOSED"
 
 
+class KycLevel(StrEnum):
+    """How well the city knows somebody; limits follow it."""
+
+    PHONE = "PHONE"
+    IDENTITY = "IDENTITY"
+    BANK_CARD = "BANK_CARD"
+
+
 class CodePurpose(StrEnum):
     """What a verification code is good for; it works for nothing else."""
 
@@ -88,6 +96,7 @@ class Viewer:
     account_id: int | None = None
     account_status: int | None = None
     pin_set: bool = False
+    kyc_level: KycLevel = KycLevel.PHONE
     version: int = 0
     review_reason: str | None = None
     review_text_sealed: bytes | None = field(default=None, repr=False)

@@ -16,6 +16,8 @@ class NoticeKind(StrEnum):
     REGISTRATION_APPROVED = "REGISTRATION_APPROVED"
     REGISTRATION_REFERRED = "REGISTRATION_REFERRED"
     REGISTRATION_REJECTED = "REGISTRATION_REJECTED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - no password
+    PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
     TRANSFER_SENT = "TRANSFER_SENT"
@@ -77,6 +79,7 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PASSKEY_ADDED,
         NoticeKind.PASSKEY_REMOVED,
         NoticeKind.PASSKEY_REFUSED,
+        NoticeKind.PASSWORD_CHANGED,
     }
 )
 """Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
@@ -109,7 +112,7 @@ GROUPS: dict[NoticeGroup, frozenset[NoticeKind]] = {
             NoticeKind.REGISTRATION_REJECTED,
         }
     ),
-    NoticeGroup.SERVICE: frozenset(),
+    NoticeGroup.SERVICE: frozenset({NoticeKind.PASSWORD_REMINDER}),
 }
 """Each kind is in exactly one group."""
 
@@ -182,6 +185,20 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "您的注册申请未通过审核。{reason}",
         "Registration not approved",
         "Your registration has not been approved.{reason}",
+    ),
+    NoticeKind.PASSWORD_CHANGED: (
+        "登录密码已修改",
+        "您的登录密码已修改，其他设备已退出登录。如非本人操作，请立即冻结钱包并联系客服。",
+        "Password changed",
+        "Your login password was changed, and other devices were signed out. If it wasn't you, "
+        "freeze your wallet at once and call us.",
+    ),
+    NoticeKind.PASSWORD_REMINDER: (
+        "登录密码提醒",
+        "您的登录密码已使用一年。如果您在别处也用了它，或可能有人知道，请更换；否则无需修改。",
+        "About your password",
+        "You have had your login password for a year. Change it if you use it elsewhere too, or "
+        "somebody may know it; otherwise there is no need to.",
     ),
     NoticeKind.PAYMENT_SUCCEEDED: (
         "付款成功",

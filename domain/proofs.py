@@ -104,7 +104,10 @@ def terms_of_action(user_id: int, action: Action, subject: str) -> Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of whoever proves; None is unknown, and then every rule about it applies."""
+    """What is known of whoever proves; None is unknown, and then every rule about it applies.
+
+    ``kyc_level`` counts the members of `domain.identity.KycLevel` from 0.
+    """
 
     kyc_level: int | None = None
     device_age_seconds: int | None = None

@@ -335,6 +335,34 @@ class PasswordUnacceptable(Refusal):
     zh = "密码强度不足，请更换。"
 
 
+class PasswordUnchanged(Refusal):
+    """The new password is the old one."""
+
+    en = "The new password must differ from the old one."
+    zh = "新密码不能与原密码相同。"
+
+
+class UnderAge(Refusal):
+    """The applicant is younger than 16."""
+
+    en = "Wallets are for people of 16 and older."
+    zh = "年满16周岁方可开通钱包。"
+
+
+class TooManyAccounts(Refusal):
+    """The applicant's ID number has as many active wallets as a person may have."""
+
+    en = "This ID number has as many wallets as a person may have."
+    zh = "该证件号码名下的钱包数量已达上限。"
+
+
+class RegistrationNotRejected(Refusal):
+    """Only a rejected application can be corrected and handed in again."""
+
+    en = "There is no rejected application to correct."
+    zh = "没有需要更正的申请。"
+
+
 class SessionInvalid(Refusal):
     """The refresh token is unknown, expired or revoked; sign in again."""
 

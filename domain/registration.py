@@ -1,4 +1,4 @@
-"""What people type when they register: phones, names, passwords, PINs, and the first review.
+"""What people type when they register: phones, names, addresses, PINs, and the first review.
 
 The review's rules are data at the top of each section. They decide the clear cases; whatever is
 neither clearly right nor clearly made up goes to a person.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from calendar import monthrange
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import phonenumbers
 
+from domain import passwords, resident_ids
 from domain.identity import Status
 
 # --- phones -------------------------------------------------------------------------------------
@@ -82,51 +83,46 @@ _MADE_UP = frozenset({
 
 def clean_name(text: str) -> str | None:
     """The name as kept (NFKC, single spaces), or None if it is no text for a name at all."""
-    if len(text) > NAME_LENGTH_MAX * _TYPED_MAX:
-        return None
-    name = " ".join(unicodedata.normalize("NFKC", text).split())
-    if not name or len(name) > NAME_LENGTH_MAX:
-        return None
-    if any(unicodedata.category(letter)[0] == "C" for letter in name):
-        return None
-    return name
+    return _one_line(text, NAME_LENGTH_MAX)
 
 
-# --- passwords and PINs -------------------------------------------------------------------------
+def _one_line(text: str, length_max: int) -> str | None:
+    if len(text) > length_max * _TYPED_MAX:
+        return None
+    line = " ".join(unicodedata.normalize("NFKC", text).split())
+    if not line or len(line) > length_max:
+        return None
+    if any(unicodedata.category(letter)[0] == "C" for letter in line):
+        return None
+    return line
 
-PASSWORD_LENGTH_MIN = 8
-PASSWORD_LENGTH_MAX = 128
-# fmt: off
-_COMMON_PASSWORDS = frozenset({
-    "password", "password1", "password123", "passw0rd", "p@ssw0rd", "p@ssword", "12345678",
-    "123456789", "1234567890", "87654321", "987654321", "11223344", "12341234", "123123123",
-    "147258369", "123qweasd", "1q2w3e4r", "1q2w3e4r5t", "1qaz2wsx", "1qazxsw2", "qwertyuiop",
-    "qwerty123", "qwerty12", "asdfghjkl", "zxcvbnm123", "q1w2e3r4", "qazwsxedc", "iloveyou",
-    "iloveyou1", "woaini1314", "woaini520", "5201314520", "woaiwojia", "abc12345", "abcd1234",
-    "a1234567", "a12345678", "a123456789", "aa123456", "aa12345678", "qq123456", "admin123",
-    "administrator", "welcome1", "welcome123", "letmein1", "letmein123", "sunshine", "princess",
-    "football", "baseball", "superman", "trustno1", "changeme", "changeme123", "default123",
-    "shenzhen", "shenzhen123", "pengcheng", "pengcheng123", "wallet123",
-})
-# fmt: on
+
+# --- how to reach somebody ----------------------------------------------------------------------
+
+EMAIL_LENGTH_MAX = 254
+ADDRESS_LENGTH_MAX = 200
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@((?:[^\s@.\-][^\s@.]*\.)+[^\s@.]{2,})")
+
+
+def email(text: str) -> str | None:
+    """The address as kept, its host in small letters, or None if no mail can reach it."""
+    if len(text) > EMAIL_LENGTH_MAX:
+        return None
+    found = _EMAIL.fullmatch(text.strip())
+    if found is None or not text.isprintable():
+        return None
+    local, _, host = found[0].rpartition("@")
+    return f"{local}@{host.lower()}"
+
+
+def postal_address(text: str) -> str | None:
+    """The address as kept (NFKC, single spaces), or None if it is no text for one."""
+    return _one_line(text, ADDRESS_LENGTH_MAX)
+
+
+# --- PINs ---------------------------------------------------------------------------------------
+
 _PIN = re.compile(r"[0-9]{6}", re.ASCII)
-
-
-def password_acceptable(password: str, *, name: str, phone: str) -> bool:
-    """8 to 128 characters, not common, no run, and nothing that everybody knows of its owner."""
-    if len(password) > PASSWORD_LENGTH_MAX * _TYPED_MAX:
-        return False
-    plain = unicodedata.normalize("NFKC", password)
-    if not PASSWORD_LENGTH_MIN <= len(plain) <= PASSWORD_LENGTH_MAX:
-        return False
-    lowered = plain.casefold()
-    known = [phone.removeprefix("+"), phone.removeprefix("+86"), name.casefold()]
-    return (
-        lowered not in _COMMON_PASSWORDS
-        and len(set(lowered)) >= 4
-        and not _is_run(lowered)
-        and not any(len(part) >= 2 and part in lowered for part in known)
-    )
 
 
 def pin_acceptable(pin: str, *, phone: str) -> bool:
@@ -136,7 +132,7 @@ def pin_acceptable(pin: str, *, phone: str) -> bool:
     """
     if not _PIN.fullmatch(pin) or pin in phone:
         return False
-    easy = len(set(pin)) <= 2 or _is_run(pin) or pin[:3] == pin[3:] or _is_date(pin)
+    easy = len(set(pin)) <= 2 or passwords.is_run(pin) or pin[:3] == pin[3:] or _is_date(pin)
     return not easy
 
 
@@ -160,12 +156,6 @@ def is_pin(text: str) -> bool:
     return _PIN.fullmatch(text) is not None
 
 
-def _is_run(text: str) -> bool:
-    """Each character one above the other, or each one below; 9 and 0 are neighbours."""
-    steps = {ord(b) - ord(a) for a, b in pairwise(text)}
-    return steps in ({1}, {-1}) or steps == {1, -9} or steps == {-1, 9}
-
-
 # --- the first review ---------------------------------------------------------------------------
 
 
@@ -180,21 +170,54 @@ class Verdict:
 REASONS = {
     "NAME_MADE_UP": ("The name is not a real name.", "姓名不真实。"),
     "NAME_UNUSUAL": ("A person will check the name.", "姓名需人工核实。"),
+    "NAME_DIFFERS": ("A person will check name and ID number.", "姓名与证件号码需人工核实。"),
     "PHONE_ABROAD": ("A person will check the phone number.", "手机号码归属地需人工核实。"),
+    "UNDER_AGE": ("Wallets are for people of 16 and older.", "年满16周岁方可开通钱包。"),
+    "MINOR": ("A person will check applications of people under 18.", "未满18周岁需人工核实。"),
+    "TOO_MANY_ACCOUNTS": (
+        "This ID number has as many wallets as a person may have.",
+        "该证件号码名下的钱包数量已达上限。",
+    ),
 }
+REJECTIONS_MAX = 3
+COOL_DOWN_SECONDS = 86_400
 
 
-def review(*, name: str, phone: str) -> Verdict:
-    """ACTIVE, REFERRED to staff, or REJECTED."""
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who an ID number says the applicant is: age, and the names on that person's other wallets."""
+
+    age_years: int
+    others: tuple[str, ...] = field(default=(), repr=False)
+
+
+def review(
+    *, name: str, phone: str, person: Person | None = None, accounts_max: int = 1
+) -> Verdict:
+    """ACTIVE, REFERRED to staff, or REJECTED; ``person`` is None for whoever gave no ID number."""
     letters = re.sub(r"[\W_]+", "", name).casefold()
     if letters in _MADE_UP or not letters or letters.isdecimal() or _is_drumming(letters):
         return Verdict(Status.REJECTED, "NAME_MADE_UP")
+    if person is not None and person.age_years < resident_ids.AGE_MIN_YEARS:
+        return Verdict(Status.REJECTED, "UNDER_AGE")
+    if person is not None and len(person.others) >= accounts_max:
+        return Verdict(Status.REJECTED, "TOO_MANY_ACCOUNTS")
     latin = len(letters) > 1 and len(name) <= 20 and _LATIN_NAME.fullmatch(name)
     if not (latin or _CJK_NAME.fullmatch(name)):
         return Verdict(Status.REFERRED, "NAME_UNUSUAL")
     if phone_region(phone) not in HOME_REGIONS:
         return Verdict(Status.REFERRED, "PHONE_ABROAD")
+    if person is not None and person.age_years < resident_ids.AGE_ALONE_YEARS:
+        return Verdict(Status.REFERRED, "MINOR")
+    if person is not None and any(other != name for other in person.others):
+        return Verdict(Status.REFERRED, "NAME_DIFFERS")
     return Verdict(Status.ACTIVE)
+
+
+def may_apply_again_at(rejections: int, rejected_at: datetime) -> datetime:
+    """From when a rejected application may be corrected: at once, and a day after each third no."""
+    cool_down = timedelta(seconds=COOL_DOWN_SECONDS)
+    return rejected_at + cool_down if rejections >= REJECTIONS_MAX else rejected_at
 
 
 def _is_drumming(letters: str) -> bool:

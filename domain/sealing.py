@@ -36,6 +36,9 @@ _DECIDED = """coalesce((select r.id::text from ledger.refund r
 COLUMNS = (
     Sealed(place="users.phone", table="users", column="phone", key_type="bigint"),
     Sealed(place="users.name", table="users", column="name", key_type="bigint"),
+    Sealed(place="users.id_number", table="users", column="id_number", key_type="bigint"),
+    Sealed(place="users.email", table="users", column="email", key_type="bigint"),
+    Sealed(place="users.postal_address", table="users", column="postal_address", key_type="bigint"),
     Sealed(place="users.review_text", table="users", column="review_text", key_type="bigint"),
     Sealed(place="verification_code.code", table="verification_code", column="code", fleeting=True),
     Sealed(place="bank_card.token", table="bank_card", column="token"),

@@ -4,7 +4,8 @@ Beside a busy event loop threads starve for the interpreter's lock, so each hash
 without threads behind a socketpair. The waiting room is bounded: past it `HasherBusy`, at once.
 PINs have processes of their own, because a payment must not wait behind logins.
 
-A stored hash is ``v1`` and bcrypt's text; another scheme will have another prefix.
+A stored hash is ``v2``, a mark of the pepper it was made with, and bcrypt's text. ``v1`` had no
+mark: it was made when there was one pepper, which is the oldest of the ring now.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ import bcrypt
 
 from infra import settings
 
-_SCHEME = "v1"
-_STORED = re.compile(r"v1(\$2b\$(\d\d)\$[./A-Za-z0-9]{53})", re.ASCII)
+_STORED = re.compile(r"(?:v1|v2:([0-9a-f]{8}))(\$2b\$(\d\d)\$[./A-Za-z0-9]{53})", re.ASCII)
 _CHILD = str(Path(__file__).with_name("hashing_child.py"))
 _REQUEST = struct.Struct("!II")
 _ANSWER = struct.Struct("!I")
@@ -180,60 +180,114 @@ def ensure_room() -> None:
     _hashers().passwords.ensure_room()
 
 
-@lru_cache(maxsize=8)
-def _pepper(secret: str, purpose: str) -> bytes:
-    return hmac.digest(secret.encode(), purpose.encode(), "sha384")
+@dataclass(frozen=True, slots=True)
+class _Pepper:
+    """One secret of the ring, its keys per purpose, and the mark that its hashes carry."""
+
+    mark: str
+    password: bytes
+    pin: bytes
 
 
-def _peppered(purpose: str, text: str) -> bytes:
+@lru_cache(maxsize=4)
+def _peppers(ring: str) -> tuple[_Pepper, ...]:
+    """The ring ``"newest,older,oldest"``; the first hashes, all check."""
+    return tuple(
+        _Pepper(
+            mark=hmac.digest(secret.strip().encode(), b"mark", "sha384").hex()[:8],
+            password=hmac.digest(secret.strip().encode(), b"password", "sha384"),
+            pin=hmac.digest(secret.strip().encode(), b"pin", "sha384"),
+        )
+        for secret in ring.split(",")
+    )
+
+
+def _ring() -> tuple[_Pepper, ...]:
+    return _peppers(settings.get_settings().password_pepper.get_secret_value())
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A stored hash taken apart. ``known``: its pepper is still in the ring."""
+
+    pepper: _Pepper
+    known: bool
+    bcrypt: bytes
+    cost: int
+
+    def outdated(self, cost: int) -> bool:
+        return self.cost != cost or self.pepper is not _ring()[0]
+
+
+def _read(stored: str) -> _Stored | None:
+    matched = _STORED.fullmatch(stored)
+    if matched is None:
+        return None
+    mark, text, cost = matched.groups()
+    ring = _ring()
+    made_with = ring[-1] if mark is None else next((p for p in ring if p.mark == mark), None)
+    # With a pepper that is gone nothing is ever right, after the same work as ever.
+    return _Stored(made_with or ring[0], made_with is not None, text.encode(), int(cost))
+
+
+def _store(pepper: _Pepper, text: bytes) -> str:
+    return f"v2:{pepper.mark}{text.decode()}"
+
+
+def _peppered(key: bytes, text: str) -> bytes:
     """64 characters without NUL, so that bcrypt (72 bytes at most) sees all of any password."""
-    key = _pepper(settings.get_settings().password_pepper.get_secret_value(), purpose)
     return base64.b64encode(hmac.digest(key, text.encode(), "sha384"))
 
 
-def _password(text: str) -> bytes:
-    return _peppered("password", unicodedata.normalize("NFKC", text))
+def _password(pepper: _Pepper, text: str) -> bytes:
+    return _peppered(pepper.password, unicodedata.normalize("NFKC", text))
 
 
-def _pin(user_id: int, text: str) -> bytes:
+def _pin(pepper: _Pepper, user_id: int, text: str) -> bytes:
     """Bound to its user, so that a hash copied to another's row is worth nothing there."""
-    return _peppered("pin", f"{user_id}:{text}")
+    return _peppered(pepper.pin, f"{user_id}:{text}")
 
 
 async def hash_password(text: str) -> str:
     """What to store for a password. Raises HasherBusy."""
-    salt = bcrypt.gensalt(settings.get_settings().password_cost)
-    return _SCHEME + (await _hashers().passwords.run(_password(text), salt)).decode()
+    pepper, salt = _ring()[0], bcrypt.gensalt(settings.get_settings().password_cost)
+    return _store(pepper, await _hashers().passwords.run(_password(pepper, text), salt))
 
 
 async def check_password(text: str, stored: str | None) -> Checked:
     """Whether the password is the stored one; None (nobody) costs the same time. HasherBusy."""
     cost = settings.get_settings().password_cost
-    matched = _STORED.fullmatch(stored or "") or _STORED.fullmatch(_dummy(cost))
-    assert matched is not None
-    expected = matched[1].encode()
-    found = await _hashers().passwords.run(_password(text), expected)
-    right = hmac.compare_digest(found, expected) and matched.string == stored
-    return Checked(right, outdated=right and int(matched[2]) != cost)
+    read = _read(stored or "")
+    against = read or _read(_dummy(cost, _ring()[0].mark))
+    assert against is not None
+    found = await _hashers().passwords.run(_password(against.pepper, text), against.bcrypt)
+    right = hmac.compare_digest(found, against.bcrypt) and against is read and against.known
+    return Checked(right, outdated=right and against.outdated(cost))
 
 
 async def hash_pin(user_id: int, pin: str) -> str:
     """What to store for a user's payment PIN. Raises HasherBusy."""
-    salt = bcrypt.gensalt(settings.get_settings().pin_cost)
-    return _SCHEME + (await _hashers().pins.run(_pin(user_id, pin), salt)).decode()
+    pepper, salt = _ring()[0], bcrypt.gensalt(settings.get_settings().pin_cost)
+    return _store(pepper, await _hashers().pins.run(_pin(pepper, user_id, pin), salt))
 
 
 async def check_pin(user_id: int, pin: str, stored: str) -> bool:
     """Whether the PIN is the user's. Raises HasherBusy."""
-    matched = _STORED.fullmatch(stored)
-    if matched is None:
+    read = _read(stored)
+    if read is None:
         return False
-    expected = matched[1].encode()
-    return hmac.compare_digest(await _hashers().pins.run(_pin(user_id, pin), expected), expected)
+    found = await _hashers().pins.run(_pin(read.pepper, user_id, pin), read.bcrypt)
+    return hmac.compare_digest(found, read.bcrypt) and read.known
+
+
+def pin_outdated(stored: str) -> bool:
+    """Whether a PIN that was right should be hashed anew: its cost or pepper has changed."""
+    read = _read(stored)
+    return read is not None and read.outdated(settings.get_settings().pin_cost)
 
 
 @lru_cache(maxsize=4)
-def _dummy(cost: int) -> str:
+def _dummy(cost: int, mark: str) -> str:
     """A hash that nobody's password has: same cost, same work, never right."""
     digest = "".join(secrets.choice(_BCRYPT_LETTERS) for _ in range(31))
-    return _SCHEME + bcrypt.gensalt(cost).decode() + digest
+    return f"v2:{mark}{bcrypt.gensalt(cost).decode()}{digest}"

@@ -18,6 +18,7 @@ import structlog
 
 PERSONAL = frozenset(
     {"phone", "name", "real_name", "display_name", "holder_name", "id_number", "password", "code"}
+    | {"postal_address", "new_password"}
     | {"pin", "token", "access_token", "refresh_token", "authorization", "cookie", "secret"}
     | {"card", "card_number", "number", "variables", "query", "body", "email", "address", "text"}
 )

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     session_seconds: int = Field(default=180 * 86_400, ge=3600)
     staff_session_seconds: int = Field(default=12 * 3600, ge=3600)
 
+    accounts_max_per_person: int = Field(default=3, ge=1, le=50)
+
     sms_url: str = ""
     sms_secret: SecretStr = SecretStr("")
     push_url: str = ""
@@ -109,7 +111,8 @@ class Settings(BaseSettings):
 def _ensure_secret(name: str, given: str, *, known: str) -> None:
     if known in given or DEVELOPMENT_SECRET in given:
         raise ValueError(f"WALLET_{name.upper()} is the one of development, which everybody knows")
-    if name in _OWN_SECRETS and len(given) < SECRET_LENGTH_MIN:
+    shortest = min(map(len, given.split(","))) if name == "password_pepper" else len(given)
+    if name in _OWN_SECRETS and shortest < SECRET_LENGTH_MIN:
         raise ValueError(f"WALLET_{name.upper()} needs {SECRET_LENGTH_MIN} characters or more")
 
 

@@ -14,7 +14,9 @@ NOW = SqlDefault("ledger.now()")
 class User(Model):
     """A resident, a merchant's operator or a member of staff (``role``).
 
-    ``review_reason`` is a rule's code, ``review_text`` what staff wrote, encrypted.
+    ``review_reason`` is a rule's code, ``review_text`` what staff wrote, encrypted. ID number,
+    e-mail and postal address are what the applicant gave, encrypted; one person's wallets have the
+    same ``id_number_index``. ``rejections`` counts those since the last cool-down.
     """
 
     id = fields.BigIntField(primary_key=True, generated=False, default=None, db_default=RANDOM_ID)
@@ -32,6 +34,14 @@ class User(Model):
     review_text = fields.BinaryField(null=True)
     reviewed_by = fields.BigIntField(null=True)
     reviewed_at = fields.DatetimeField(null=True)
+    id_number = fields.BinaryField(null=True)
+    id_number_index = fields.CharField(max_length=64, null=True, db_index=True)
+    email = fields.BinaryField(null=True)
+    postal_address = fields.BinaryField(null=True)
+    kyc_level = fields.CharField(max_length=16, db_default="PHONE")
+    rejections = fields.SmallIntField(db_default=0)
+    password_changed_at = fields.DatetimeField(null=True)
+    password_reminded_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(default=None, db_default=NOW)
 
     class Meta:

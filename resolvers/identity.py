@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from domain import codes as codes_rules
-from domain import refusals
+from domain import passwords, refusals
 from domain import registration as rules
 from domain.identity import CodePurpose, Status
+from domain.passwords import Owner
 from infra import hashing, hints
-from resolvers import devices
+from resolvers import devices, registrations
 from resolvers.devices import Described
+from resolvers.registrations import NOTHING_TOLD, Told
 from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
 from services import people
 from services.identity import arrivals, codes, logins, pins, registration, sessions
@@ -54,17 +56,17 @@ async def register(
     language: str,
     device: Described,
     address: str,
+    told: Told = NOTHING_TOLD,
 ) -> SignedIn:
     """Apply for a wallet, and be signed in to follow the application, on the first device.
 
     ``verification_id`` is that of the request for the code, None for an id that is none of ours.
-    Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, Overloaded.
+    Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, UnderAge,
+    Overloaded.
     """
-    e164, kept_name = phone_of_input(phone), rules.clean_name(name)
-    if kept_name is None:
-        raise refusals.InvalidInput(path=("input", "name"))
-    new_device = devices.checked(device)
-    if not rules.password_acceptable(password, name=kept_name, phone=e164):
+    e164, kept_name = phone_of_input(phone), registrations.checked_name(name)
+    details, new_device = registrations.checked(told), devices.checked(device)
+    if not passwords.acceptable(password, Owner(kept_name, e164, details.id_number)):
         raise refusals.PasswordUnacceptable(path=("input", "password"))
     ensure_room()
     code_id = await _proven(e164, CodePurpose.REGISTER, verification_id, code)
@@ -77,6 +79,7 @@ async def register(
             code_id=code_id,
             password_hash=password_hash,
             language=language,
+            details=details,
         )
         return await arrivals.admit_new(
             work, user_id, new_device, address=address, registering=True

@@ -104,17 +104,21 @@ async def _by_pin(
         raise refused
     try:
         right = await hashing.check_pin(viewer.user_id, given.pin, spent.stored)
+        outdated = right and hashing.pin_outdated(spent.stored)
+        new_hash = await hashing.hash_pin(viewer.user_id, given.pin) if outdated else None
     except hashing.HasherBusy:
         async with unit_of_work() as work:
             await pins.withdraw(work, spent)
         raise refusals.Overloaded from None
-    proof_id = await _settle(spent, enough, code) if right else None
+    proof_id = await _settle(spent, enough, code, new_hash=new_hash) if right else None
     if proof_id is None:
         raise spent.wrong((*path, "pin"))
     return proof_id
 
 
-async def _settle(spent: pins.Try, enough: proofs.Enough, code: proofs.Code | None) -> UUID | None:
+async def _settle(
+    spent: pins.Try, enough: proofs.Enough, code: proofs.Code | None, *, new_hash: str | None
+) -> UUID | None:
     """The proof that a right PIN makes, using up the code and its challenge.
 
     None if the PIN was replaced in the meantime. Raises CodeInvalid, ChallengeInvalid for whoever
@@ -122,12 +126,12 @@ async def _settle(spent: pins.Try, enough: proofs.Enough, code: proofs.Code | No
     """
     try:
         async with unit_of_work() as work:
-            if not await pins.accept(work, spent):
+            if not await pins.accept(work, spent, new_hash=new_hash):
                 return None
             return await _make(work, enough, code)
     except (refusals.CodeInvalid, refusals.ChallengeInvalid):
         async with unit_of_work() as work:
-            await pins.accept(work, spent)
+            await pins.accept(work, spent, new_hash=new_hash)
         raise
 
 

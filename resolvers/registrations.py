@@ -1,16 +1,88 @@
-"""What staff do about registrations that the rules referred to them."""
+"""What applicants tell and correct, and what staff decide of what was referred to them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from domain import refusals
-from domain.identity import REGISTRATION_REVIEWERS, Decision
-from resolvers.viewer import ANYONE, Viewer, access, staff
-from services.identity import registration
-from services.unit_of_work import unit_of_work
+from domain import refusals, resident_ids
+from domain import registration as rules
+from domain.identity import REGISTRATION_REVIEWERS, Decision, Status
+from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, staff
+from services import people
+from services.identity import registration, sessions
+from services.people import Details
+from services.unit_of_work import snapshot, unit_of_work
 
 _REASON_LENGTH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an applicant typed beside name and phone; each None if nothing."""
+
+    id_number: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    postal_address: str | None = field(default=None, repr=False)
+
+
+NOTHING_TOLD = Told()
+
+
+def checked_name(name: str) -> str:
+    """The name as kept. Raises InvalidInput."""
+    kept = rules.clean_name(name)
+    if kept is None:
+        raise refusals.InvalidInput(path=("input", "name"))
+    return kept
+
+
+def checked(told: Told) -> Details:
+    """What was typed, as kept. Raises InvalidInput."""
+    resident = resident_ids.parse(told.id_number) if told.id_number is not None else None
+    email = rules.email(told.email) if told.email is not None else None
+    address = rules.postal_address(told.postal_address) if told.postal_address is not None else None
+    for given, kept, name in (
+        (told.id_number, resident, "idNumber"),
+        (told.email, email, "email"),
+        (told.postal_address, address, "postalAddress"),
+    ):
+        if given is not None and kept is None:
+            raise refusals.InvalidInput(path=("input", name))
+    return Details(resident.number if resident else None, email, address)
+
+
+@access(SIGNED_IN)
+async def resubmit_registration(viewer: Viewer, *, name: str, told: Told) -> Viewer:
+    """Correct a rejected application: all of it is replaced. The caller, PENDING_REVIEW again.
+
+    Raises InvalidInput, RegistrationNotRejected, UnderAge, RateLimited (for a day, after three).
+    """
+    kept_name, details = checked_name(name), checked(told)
+    assert viewer.session_id is not None
+    async with unit_of_work() as work:
+        await registration.resubmit(work, viewer.user_id, name=kept_name, details=details)
+        current = await sessions.viewer_by_session(work, viewer.session_id)
+    if current is None:
+        raise refusals.NotSignedIn
+    return current
+
+
+@access(SIGNED_IN)
+async def may_apply_again_at(viewer: Viewer) -> datetime | None:
+    """From when the caller may correct the application; None if it isn't rejected."""
+    if viewer.status is not Status.REJECTED:
+        return None
+    async with snapshot() as read:
+        return await registration.may_apply_again_at(read, viewer.user_id)
+
+
+@access(SIGNED_IN)
+async def personal_details(viewer: Viewer) -> Details:
+    """What the caller told beside name and phone."""
+    async with snapshot() as read:
+        return await people.details_of(read, viewer.user_id)
 
 
 @access(ANYONE)
@@ -28,7 +100,10 @@ async def review_registration(
     reason: str | None,
     expected_version: int | None,
 ) -> registration.Registration:
-    """Decide a referred registration. Raises InvalidInput, NotFound, StaleVersion."""
+    """Decide a referred registration.
+
+    Raises InvalidInput, NotFound, StaleVersion, TooManyAccounts.
+    """
     kept = " ".join((reason or "").split()) or None
     if (kept is None and decision is Decision.REJECT) or len(kept or "") > _REASON_LENGTH_MAX:
         raise refusals.InvalidInput(

@@ -97,11 +97,11 @@ async def logout_everywhere(viewer: Viewer, *, except_this: bool) -> int:
     """End the caller's sessions, and whatever login is under way; how many sessions there were."""
     kept = viewer.session_id if except_this else None
     async with unit_of_work() as work:
-        ended = await sessions.end_all(
+        # In this order: a login that is being completed is waited for, and its session ends too.
+        await challenges.void_all(work, viewer.user_id)
+        return await sessions.end_all(
             work, viewer.user_id, reason="LOGOUT_EVERYWHERE", except_id=kept
         )
-        await challenges.void_all(work, viewer.user_id)
-        return ended
 
 
 @access(SIGNED_IN)

@@ -12,11 +12,12 @@ from schema.merchants import MerchantQuery
 from schema.nodes import NodeQuery
 from schema.notices import NoticeMutation, NoticeSubscription
 from schema.passkeys import PasskeyMutation
+from schema.passwords import PasswordMutation
 from schema.payments import PaymentMutation, PaymentSubscription
 from schema.proof_challenges import ProofChallengeMutation
 from schema.refund_desk import RefundStaffMutation
 from schema.refunds import RefundMutation
-from schema.registrations import IdentityStaffMutation, IdentityStaffQuery
+from schema.registrations import IdentityStaffMutation, IdentityStaffQuery, RegistrationMutation
 from schema.risk import RiskMutation
 from schema.topups import TopUpMutation
 from schema.transactions import TransactionSubscription
@@ -32,6 +33,8 @@ class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, Nod
 @strawberry.type(description="What can be changed. Every result is a success or a named error.")
 class Mutation(
     IdentityMutation,
+    PasswordMutation,
+    RegistrationMutation,
     IdentityStaffMutation,
     PasskeyMutation,
     ProofChallengeMutation,

@@ -9,6 +9,7 @@ import strawberry
 from domain import identity as domain
 from domain import refusals as no
 from resolvers import identity
+from resolvers.registrations import Told
 from resolvers.viewer import Viewer as Caller
 from schema import callers, devices, enums, fields, ids, logins, sessions
 from schema.callers import LazyViewer
@@ -37,6 +38,14 @@ enums.described(
     ACTIVE="Approved: the wallet can be used.",
     REJECTED="Not approved; `reviewReason` says why.",
     CLOSED="Closed for good.",
+)
+enums.described(
+    domain.KycLevel,
+    "KycLevel",
+    "How well the city knows somebody.",
+    PHONE="By a phone number.",
+    IDENTITY="By name and resident ID number, reviewed.",
+    BANK_CARD="By a bank card in the same name, too.",
 )
 enums.described(
     domain.CodePurpose,
@@ -105,6 +114,12 @@ class IdentityViewer:
     def has_payment_pin(self) -> bool:
         return identity.me(self.caller).pin_set
 
+    @fields.query_field(
+        calls=identity.me, description="How well the city knows the caller; limits follow it."
+    )
+    def kyc_level(self) -> domain.KycLevel:
+        return identity.me(self.caller).kyc_level
+
     @fields.query_field(calls=identity.me, description="The language of notices and messages.")
     def language(self) -> domain.Language:
         return domain.Language(identity.me(self.caller).language)
@@ -134,6 +149,13 @@ class RegisterInput:
     device: devices.DeviceInput = strawberry.field(description="The device that asks.")
     language: domain.Language = strawberry.field(
         default=domain.Language.ZH_CN, description="The language of notices and messages."
+    )
+    id_number: str | None = strawberry.field(
+        default=None, description="The resident ID number. Without one, limits stay low."
+    )
+    email: str | None = strawberry.field(default=None, description="Where mail reaches you.")
+    postal_address: str | None = strawberry.field(
+        default=None, description="Where letters reach you."
     )
 
 
@@ -203,7 +225,13 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
         calls=identity.register,
         description="Apply for a wallet. The application is reviewed; follow it by "
         "`viewerStatusEvents`.",
-        refuses=(no.CodeInvalid, no.CodeExpired, no.PhoneTaken, no.PasswordUnacceptable),
+        refuses=(
+            no.CodeInvalid,
+            no.CodeExpired,
+            no.PhoneTaken,
+            no.PasswordUnacceptable,
+            no.UnderAge,
+        ),
     )
     async def register(self, info: Info, input: RegisterInput) -> RegisterSuccess:
         signed_in = await identity.register(
@@ -216,6 +244,7 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
             language=input.language,
             device=input.device.described(),
             address=info.context.address,
+            told=Told(input.id_number, input.email, input.postal_address),
         )
         return RegisterSuccess(
             session=sessions.SessionTokens.of(signed_in.session),

@@ -27,6 +27,8 @@ enums.described(
     REGISTRATION_APPROVED="The wallet can be used.",
     REGISTRATION_REFERRED="A person looks at the registration.",
     REGISTRATION_REJECTED="The registration was not approved.",
+    PASSWORD_CHANGED="The login password was changed.",  # noqa: S106 - no password
+    PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
     PAYMENT_SUCCEEDED="The user paid.",
     PAYMENT_RECEIVED="The merchant was paid.",
     TRANSFER_SENT="The user sent money.",

@@ -10,8 +10,11 @@ import strawberry
 from domain import identity as domain
 from domain import refusals as no
 from domain import registration as rules
+from domain import resident_ids
 from resolvers import registrations
-from schema import enums, fields, ids, pagination
+from resolvers.viewer import Viewer as Caller
+from schema import callers, enums, fields, ids, pagination
+from schema.callers import LazyViewer
 from schema.context import Info
 from services.identity import registration
 
@@ -34,6 +37,16 @@ class Registration:
     id: strawberry.ID = strawberry.field(description="Its global id.")
     display_name: str = strawberry.field(description="The name as the applicant wrote it.")
     phone: str = strawberry.field(description="The proved phone number, in E.164.")
+    id_number: str | None = strawberry.field(description="The resident ID number.")
+    age_years: int | None = strawberry.field(description="The age that the ID number says.")
+    email: str | None = strawberry.field(description="The e-mail address; nobody checked it.")
+    postal_address: str | None = strawberry.field(description="The postal address.")
+    other_accounts: int = strawberry.field(
+        description="How many active wallets the ID number has beside this one."
+    )
+    rejections: int = strawberry.field(
+        description="How often it was rejected since the last cool-down."
+    )
     state: domain.Status = strawberry.field(description="Where it stands.")
     reason: str | None = strawberry.field(description="Why it waits, or was rejected.")
     requested_at: datetime = strawberry.field(description="When the applicant asked.")
@@ -45,11 +58,97 @@ class Registration:
             id=strawberry.ID(ids.encode("Registration", row.user_id)),
             display_name=row.name,
             phone=row.phone,
+            id_number=row.details.id_number,
+            age_years=row.age_years,
+            email=row.details.email,
+            postal_address=row.details.postal_address,
+            other_accounts=row.others,
+            rejections=row.rejections,
             state=row.status,
             reason=rules.reason_text(row.reason, language),
             requested_at=row.requested_at,
             version=row.version,
         )
+
+
+@strawberry.type(description="What the caller told of themselves beside name and phone.")
+class PersonalDetails:
+    """As `services.people.Details`; the ID number is masked even for its owner."""
+
+    masked_id_number: str | None = strawberry.field(
+        description="The resident ID number, masked: `4****************X`."
+    )
+    email: str | None = strawberry.field(description="The e-mail address.")
+    postal_address: str | None = strawberry.field(description="The postal address.")
+
+
+@strawberry.type
+class RegistrationViewer:
+    """The part of Viewer about the own application."""
+
+    caller: strawberry.Private[Caller]
+
+    @fields.query_field(
+        calls=registrations.personal_details, description="What the caller told of themselves."
+    )
+    async def personal_details(self) -> PersonalDetails:
+        details = await registrations.personal_details(self.caller)
+        number = details.id_number
+        return PersonalDetails(
+            masked_id_number=resident_ids.masked(number) if number else None,
+            email=details.email,
+            postal_address=details.postal_address,
+        )
+
+    @fields.query_field(
+        calls=registrations.may_apply_again_at,
+        description="From when a rejected application may be corrected by `resubmitRegistration`; "
+        "null if it isn't rejected.",
+    )
+    async def may_apply_again_at(self) -> datetime | None:
+        return await registrations.may_apply_again_at(self.caller)
+
+
+@strawberry.input(description="A rejected application, corrected; all of it is replaced.")
+class ResubmitRegistrationInput:
+    """See `resolvers.registrations.resubmit_registration`."""
+
+    name: str = strawberry.field(description="The real name.")
+    id_number: str | None = strawberry.field(
+        default=None, description="The resident ID number. Without one, limits stay low."
+    )
+    email: str | None = strawberry.field(default=None, description="Where mail reaches you.")
+    postal_address: str | None = strawberry.field(
+        default=None, description="Where letters reach you."
+    )
+
+
+@strawberry.type(description="The application is in again, and is being reviewed.")
+class ResubmitRegistrationSuccess:
+    """Followed by `viewerStatusEvents` as the first one was."""
+
+    viewer: LazyViewer = strawberry.field(description="The caller, PENDING_REVIEW.")
+
+
+@strawberry.type
+class RegistrationMutation:
+    """The part of Mutation about the own application."""
+
+    @fields.mutation(
+        calls=registrations.resubmit_registration,
+        description="Correct a rejected application and have it reviewed again. After each third "
+        "rejection it takes a day until that is possible.",
+        refuses=(no.RegistrationNotRejected, no.UnderAge),
+    )
+    async def resubmit_registration(
+        self, info: Info, input: ResubmitRegistrationInput
+    ) -> ResubmitRegistrationSuccess:
+        changed = await registrations.resubmit_registration(
+            info.context.viewer,
+            name=input.name,
+            told=registrations.Told(input.id_number, input.email, input.postal_address),
+        )
+        return ResubmitRegistrationSuccess(viewer=callers.of(changed))
 
 
 @strawberry.input(description="A decision about one registration.")
@@ -136,7 +235,7 @@ class IdentityStaffMutation:
     @fields.mutation(
         calls=registrations.review_registration,
         description="Approve or reject a referred registration. Of two at once, one wins.",
-        refuses=(no.NotFound, no.StaleVersion),
+        refuses=(no.NotFound, no.StaleVersion, no.TooManyAccounts),
     )
     async def review_registration(
         self, info: Info, input: ReviewRegistrationInput

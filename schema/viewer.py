@@ -12,6 +12,7 @@ from schema.notices import NoticeViewer
 from schema.passkeys import PasskeyViewer
 from schema.payment_methods import PaymentViewer
 from schema.refunds import RefundViewer
+from schema.registrations import RegistrationViewer
 from schema.risk import RiskViewer
 from schema.sessions import SessionViewer
 from schema.topups import TopUpViewer
@@ -24,6 +25,7 @@ from schema.wallets import WalletViewer
 class Viewer(
     IdentityViewer,
     PasskeyViewer,
+    RegistrationViewer,
     WalletViewer,
     TransactionViewer,
     PaymentViewer,

@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
+
 from domain import refusals
 from domain.identity import Role, Status, Viewer
 from infra import encryption
@@ -26,6 +28,26 @@ class Person:
     name: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an applicant may tell beside name and phone, checked by `domain.registration`.
+
+    ``id_number`` as `domain.resident_ids.parse` returned it; each None where nothing was told.
+    """
+
+    id_number: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    postal_address: str | None = field(default=None, repr=False)
+
+
+NO_DETAILS = Details()
+
+
+def id_number_index(number: str) -> str:
+    """What a resident ID number is looked up by."""
+    return encryption.blind_index("id number", number)
+
+
 def phone_index(phone: str) -> str:
     """What a phone number (E.164) is looked up by."""
     return encryption.blind_index("phone", phone)
@@ -37,6 +59,29 @@ def open_phone(user_id: int, sealed: bytes) -> str:
 
 def open_name(user_id: int, sealed: bytes) -> str:
     return encryption.decrypt("users.name", user_id, sealed)
+
+
+def open_details(user_id: int, row: asyncpg.Record) -> Details:
+    """The details of a row of users that has their three columns."""
+    return Details(
+        **{
+            name: encryption.decrypt(f"users.{name}", user_id, row[name])
+            for name in ("id_number", "email", "postal_address")
+            if row[name] is not None
+        }
+    )
+
+
+def _sealed_details(user_id: int, details: Details) -> list[bytes | str | None]:
+    """Number, its index, e-mail and address as their columns hold them."""
+    number, email, address = details.id_number, details.email, details.postal_address
+    seal = encryption.encrypt
+    return [
+        None if number is None else seal("users.id_number", user_id, number),
+        None if number is None else id_number_index(number),
+        None if email is None else seal("users.email", user_id, email),
+        None if address is None else seal("users.postal_address", user_id, address),
+    ]
 
 
 def seal_review_text(user_id: int, text: str | None) -> bytes | None:
@@ -82,13 +127,15 @@ async def create(
     phone: str,
     password_hash: str,
     language: str,
+    details: Details = NO_DETAILS,
 ) -> int:
     """A new person's id. ``phone`` in E.164, ``name`` cleaned. Raises PhoneTaken."""
     # Made here, not by the database: the ciphertexts are bound to it.
     user_id = secrets.randbits(62) or 1
     made = await work.fetchval(
         "insert into users(id, role, status, phone, phone_index, name, language, password_hash,"
-        " created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        " created_at, id_number, id_number_index, email, postal_address)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
         " on conflict (phone_index) do nothing returning id",
         user_id,
         role,
@@ -99,10 +146,40 @@ async def create(
         language,
         password_hash,
         work.now,
+        *_sealed_details(user_id, details),
     )
     if made is None:
         raise refusals.PhoneTaken(path=("input", "phone"))
     return user_id
+
+
+async def correct(work: UnitOfWork, user_id: int, *, name: str, details: Details) -> None:
+    """Replace what somebody told of themselves; what is None now is kept no longer."""
+    await work.execute(
+        "update users set name = $2, id_number = $3, id_number_index = $4, email = $5,"
+        " postal_address = $6 where id = $1",
+        user_id,
+        encryption.encrypt("users.name", user_id, name),
+        *_sealed_details(user_id, details),
+    )
+
+
+async def details_of(read: Snapshot, user_id: int) -> Details:
+    """What somebody told beside name and phone, opened."""
+    row = await read.fetchrow(
+        "select id_number, email, postal_address from users where id = $1", user_id
+    )
+    return open_details(user_id, row) if row else NO_DETAILS
+
+
+async def raise_kyc_level(work: UnitOfWork, user_id: int) -> None:
+    """The level that somebody has earned: by approval with an ID number, and then by a card."""
+    await work.execute(
+        "update users u set kyc_level = case when exists (select from bank_card c"
+        " where c.user_id = u.id and c.removed_at is null) then 'BANK_CARD' else 'IDENTITY' end"
+        " where id = $1 and status = 'ACTIVE' and id_number is not null",
+        user_id,
+    )
 
 
 async def exists(read: Snapshot, phone: str) -> bool:

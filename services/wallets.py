@@ -13,6 +13,7 @@ from domain import ledger
 from domain.ledger import CITY_ACTOR_ID, FreezeLevel, Instruction, Operation
 from infra import encryption
 from infra.bank import LinkedCard
+from services import people
 from services.unit_of_work import Snapshot, UnitOfWork
 
 CARDS_MAX = 20
@@ -182,6 +183,7 @@ async def keep_card(
         work.now,
     )
     assert row is not None
+    await people.raise_kyc_level(work, user_id)
     return _card(row)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 
@@ -19,6 +20,9 @@ from services.ledger import desk
 
 # Before any test module is imported: `workers` reads its settings when it is.
 os.environ.setdefault("WALLET_ENVIRONMENT", "development")
+# How long an example takes says nothing on a busy machine; the first one also loads tables.
+hypothesis.settings.register_profile("wallet", deadline=None)
+hypothesis.settings.load_profile("wallet")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,9 +20,16 @@ from tests.people import PASSWORD, PIN
 ADDRESS = "192.0.2.8"
 
 
+def home_of(viewer: Viewer) -> str:
+    """An address of the user's own: what others forget to take back is not counted there."""
+    return f"100.64.{viewer.user_id // 250 % 250}.{viewer.user_id % 250}"
+
+
 async def begun(viewer: Viewer, *, password: str = PASSWORD) -> passkeys.Asked:
     """The first half of adding a passkey."""
-    return await passkeys.request_passkey_registration(viewer, password=password, address=ADDRESS)
+    return await passkeys.request_passkey_registration(
+        viewer, password=password, address=home_of(viewer)
+    )
 
 
 async def added(

@@ -7,12 +7,13 @@ import random
 from uuid import UUID
 
 import asyncpg
+from stdnum.cn import ric
 
 from domain.devices import Platform
 from domain.identity import ANONYMOUS, CodePurpose, LoginMethod, Role, Status, Viewer
 from infra import encryption, hashing
 from resolvers import devices as device_doors
-from resolvers import identity, logins
+from resolvers import identity, logins, registrations
 from schema import ids
 from services import people
 from services.identity import arrivals, codes, registration, sessions
@@ -24,12 +25,20 @@ from tests.demo.device import DeviceKey
 PASSWORD = "Nanshan-7-harbour"
 PIN = "820461"
 ADDRESS = "192.0.2.1"
+_serials = itertools.count(1)
 _numbers = itertools.count(random.randrange(10_000_000, 90_000_000))
 
 
 def phone() -> str:
     """A mainland mobile number that no other test of this run has."""
     return f"+86138{next(_numbers):08d}"
+
+
+def id_number(born: str = "19900307", *, serial: int | None = None) -> str:
+    """A resident ID number of somebody born on a day (``YYYYMMDD``) in Shenzhen."""
+    serial = next(_serials) % 1000 if serial is None else serial
+    digits = f"440305{born}{serial:03d}"
+    return digits + ric.calc_check_digit(digits + "0")
 
 
 async def code_of(
@@ -96,6 +105,7 @@ async def registered(
     *,
     name: str = "王小明",
     key: DeviceKey | None = None,
+    told: registrations.Told = registrations.NOTHING_TOLD,
 ) -> SignedIn:
     """Somebody who has just applied, on a device with this key."""
     key = key or DeviceKey()
@@ -111,6 +121,7 @@ async def registered(
         language="zh-CN",
         device=described(key),
         address=ADDRESS,
+        told=told,
     )
     return known(key, signed_in)
 

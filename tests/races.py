@@ -29,6 +29,16 @@ async def at_once(count: int, call: Callable[[int], Awaitable[Any]]) -> list[Any
     return await asyncio.gather(*(one(n) for n in range(count)), return_exceptions=True)
 
 
+async def blocked(superuser: asyncpg.Connection) -> None:
+    """Until somebody waits for a lock in this database."""
+    async with asyncio.timeout(10):
+        while not await superuser.fetchval(  # noqa: ASYNC110 - PostgreSQL sets no event
+            "select exists (select from pg_stat_activity where datname = current_database()"
+            " and wait_event_type = 'Lock')"
+        ):
+            await asyncio.sleep(0.01)
+
+
 async def uses_of_one_code(superuser: asyncpg.Connection, *, count: int) -> Counter[str]:
     """Use one right code ``count`` times at once; how often each answer came.
 

@@ -55,6 +55,7 @@ HOMES = {
     "passkeys": "identity/passkeys.py",
     "proof_challenges": "identity/proof_challenges.py",
     "proofs": "identity/proofs.py",
+    "passwords": "identity/passwords.py",
     "registrations": "identity/registration.py",
     "sessions": "identity/sessions.py",
     "transactions": "ledger/reading.py",

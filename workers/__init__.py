@@ -103,6 +103,7 @@ class WorkerSettings:
         _regularly(ledger.ensure_partitions, hour={3}, minute={17}),
         _regularly(ledger.forget_proofs, hour={3}, minute={27}),
         _regularly(identity.forget_identity, hour={3}, minute={37}),
+        _regularly(identity.remind_of_passwords, hour={2}, minute={7}, timeout=600),
     ]
     on_startup = startup
     on_shutdown = shutdown

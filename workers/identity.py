@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from infra import sms
-from services.identity import codes, registration, retention
+from services.identity import codes, passwords, registration, retention
 from services.unit_of_work import snapshot, unit_of_work
 
 log = structlog.get_logger()
@@ -49,3 +49,15 @@ async def forget_identity() -> None:
     async with unit_of_work() as work:
         gone = await retention.forget(work)
     log.info("identity_forgotten", rows=gone)
+
+
+async def remind_of_passwords() -> None:
+    """Ask those who have had a password for a year whether it is still a good one; nightly."""
+    told = 0
+    while True:
+        async with unit_of_work() as work:
+            count = await passwords.remind(work)
+        told += count
+        if count < passwords.REMINDED_AT_ONCE:
+            break
+    log.info("passwords_reminded", users=told)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from stdnum.cn import ric
+
 from domain.identity import Role
 
 PASSWORD = "pengcheng-demo-1"  # noqa: S105 - printed and documented, for development only
@@ -75,6 +77,14 @@ def card_number(number: int) -> str:
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[::-1][::2])
     plain = sum(int(digit) for digit in digits[::-1][1::2])
     return f"{digits}{-(doubled + plain) % 10}"
+
+
+def id_number(number: int) -> str | None:
+    """The resident's ID number; None for those who came from abroad."""
+    if RESIDENT_NAMES[number].isascii():
+        return None
+    digits = f"440305{1970 + number}0{1 + number % 9}1{number % 10}{101 + number:03d}"
+    return digits + ric.calc_check_digit(digits + "0")
 
 
 def has_allowance(resident: int) -> bool:

@@ -18,6 +18,7 @@ from services.demo.errands import DemoFailed, Errands
 from services.identity import codes, first_admin, pins, proofs, registration
 from services.ledger import desk
 from services.merchants import Merchant
+from services.people import NO_DETAILS, Details
 from services.unit_of_work import unit_of_work
 
 _CODE = re.compile(r"\d{6}")
@@ -35,17 +36,20 @@ class Resident:
 async def residents(errands: Errands) -> list[Resident]:
     """Register everybody by code, have them reviewed, and equip them; in the order of names."""
     numbers = range(len(city.RESIDENT_NAMES))
-    known = [(name, city.resident_phone(n)) for n, name in enumerate(city.RESIDENT_NAMES)]
-    everybody = [*known, city.APPLICANT]
+    known = [
+        (name, city.resident_phone(n), Details(city.id_number(n)))
+        for n, name in enumerate(city.RESIDENT_NAMES)
+    ]
+    everybody = [*known, (*city.APPLICANT, NO_DETAILS)]
     asked = [
         await _ask_code(phone, address=f"198.51.100.{number + 1}")
-        for number, (_, phone) in enumerate(everybody)
+        for number, (_, phone, _) in enumerate(everybody)
     ]
     await errands.run()
     user_ids = await asyncio.gather(
         *(
-            _register(name, phone, verification_id, errands.inbox[phone])
-            for (name, phone), verification_id in zip(everybody, asked, strict=True)
+            _register(name, phone, details, verification_id, errands.inbox[phone])
+            for (name, phone, details), verification_id in zip(everybody, asked, strict=True)
         )
     )
     await errands.run()
@@ -60,7 +64,9 @@ async def _ask_code(phone: str, *, address: str) -> UUID:
     return requested.verification_id
 
 
-async def _register(name: str, phone: str, verification_id: UUID, text: str) -> int:
+async def _register(
+    name: str, phone: str, details: Details, verification_id: UUID, text: str
+) -> int:
     found = _CODE.search(text)
     assert found is not None
     async with unit_of_work() as work:
@@ -81,6 +87,7 @@ async def _register(name: str, phone: str, verification_id: UUID, text: str) -> 
             code_id=tried.code_id,
             password_hash=password_hash,
             language="en" if name.isascii() else "zh-CN",
+            details=details,
         )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import sys
 
-from domain import refusals, registration
+from domain import passwords, refusals, registration
 from domain.identity import Role, Status
 from domain.ledger import CITY_ACTOR_ID
 from infra import database, hashing, kms, settings
@@ -70,7 +70,7 @@ def main() -> None:
         password = getpass.getpass("Password: ")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    if not registration.password_acceptable(password, name=name, phone=phone):
+    if not passwords.acceptable(password, passwords.Owner(name, phone)):
         sys.exit("The password needs 8 characters or more, and must not be easy to guess.")
     try:
         user_id = asyncio.run(run(name=name, phone=phone, password=password))

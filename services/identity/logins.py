@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -33,7 +33,7 @@ from services.unit_of_work import UnitOfWork
 class Attempt:
     """A counted try. ``stored`` is None when nobody has the phone: hash all the same.
 
-    ``key`` and ``address_key`` are where it was counted.
+    ``key`` and ``address_key`` are where it was counted; ``changed_at`` is the password's.
     """
 
     user_id: int | None
@@ -41,6 +41,7 @@ class Attempt:
     stored: str | None = field(repr=False)
     key: str
     address_key: str
+    changed_at: datetime | None = None
 
 
 async def begin(work: UnitOfWork, *, phone: str, address: str) -> Attempt:
@@ -64,9 +65,11 @@ async def begin_for_user(work: UnitOfWork, *, user_id: int, address: str) -> Att
 async def succeed(work: UnitOfWork, attempt: Attempt, *, new_hash: str | None = None) -> None:
     """The password was right: forget the failures, and this one of the address.
 
-    ``new_hash`` replaces the stored one, when its cost or scheme was out of date.
+    ``new_hash`` replaces the stored one, when its cost or scheme was out of date. Raises
+    WrongCredentials if the password was changed while this one was compared: it opens nothing more.
     """
     await _lock(work, [attempt.key, attempt.address_key])
+    await _ensure_current(work, attempt)
     await work.execute(
         "update login_throttle set failures = greatest(failures - 1, 0) where key = $1",
         attempt.address_key,
@@ -84,6 +87,15 @@ async def succeed(work: UnitOfWork, attempt: Attempt, *, new_hash: str | None = 
             attempt.stored,
             new_hash,
         )
+
+
+async def _ensure_current(work: UnitOfWork, attempt: Attempt) -> None:
+    """Changes of the password wait for this unit of work, so that they end what it lets in."""
+    changed_at = await work.fetchval(
+        "select password_changed_at from users where id = $1 for no key update", attempt.user_id
+    )
+    if changed_at != attempt.changed_at:
+        raise refusals.WrongCredentials
 
 
 async def know_place(work: UnitOfWork, user_id: int, *, address: str) -> None:
@@ -118,7 +130,8 @@ async def _begin(work: UnitOfWork, index: str, *, key: str, address: str) -> Att
     await _count(work, rows[key], free_tries=LOGIN_FREE_TRIES_PER_PHONE)
     await _count(work, rows[address_key], free_tries=LOGIN_FREE_TRIES_PER_ADDRESS)
     user = await work.fetchrow(
-        "select id, status, password_hash from users where phone_index = $1", index
+        "select id, status, password_hash, password_changed_at from users where phone_index = $1",
+        index,
     )
     return Attempt(
         user_id=user["id"] if user else None,
@@ -126,6 +139,7 @@ async def _begin(work: UnitOfWork, index: str, *, key: str, address: str) -> Att
         stored=user["password_hash"] if user else None,
         key=key,
         address_key=address_key,
+        changed_at=user["password_changed_at"] if user else None,
     )
 
 

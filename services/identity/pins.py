@@ -60,12 +60,17 @@ async def withdraw(work: UnitOfWork, spent: Try) -> None:
     )
 
 
-async def accept(work: UnitOfWork, spent: Try) -> bool:
-    """The PIN was right: all tries are free again. False if it was replaced in the meantime."""
+async def accept(work: UnitOfWork, spent: Try, *, new_hash: str | None = None) -> bool:
+    """The PIN was right: all tries are free again. False if it was replaced in the meantime.
+
+    ``new_hash`` replaces a stored one that is out of date.
+    """
     unchanged = await work.fetchval(
-        "update users set pin_tries_left = $3 where id = $1 and pin_hash = $2 returning id",
+        "update users set pin_tries_left = $3, pin_hash = coalesce($4, pin_hash)"
+        " where id = $1 and pin_hash = $2 returning id",
         spent.user_id,
         spent.stored,
         PIN_TRIES,
+        new_hash,
     )
     return unchanged is not None

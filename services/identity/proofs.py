@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from domain import ledger, proofs, refusals
-from domain.identity import PROOF_LIFE_SECONDS, CodePurpose, Viewer
+from domain.identity import PROOF_LIFE_SECONDS, CodePurpose, KycLevel, Viewer
 from domain.ledger import Instruction, Operation
 from domain.proof_challenges import Purpose
 from domain.proofs import Action, Facts, Method, PinAndCode, Rule, Terms
@@ -67,12 +67,13 @@ def purpose_of(terms: Terms) -> Purpose:
 
 async def facts_of(read: Snapshot, viewer: Viewer) -> Facts:
     """What the policy may ask about the caller."""
+    level = list(KycLevel).index(viewer.kyc_level)
     if viewer.device_id is None:
-        return Facts()
+        return Facts(kyc_level=level)
     age = await read.fetchval(
         "select ledger.now() - created_at from device where id = $1", viewer.device_id
     )
-    return Facts(device_age_seconds=int(age.total_seconds()))
+    return Facts(kyc_level=level, device_age_seconds=int(age.total_seconds()))
 
 
 async def sufficient(work: UnitOfWork, viewer: Viewer, terms: Terms) -> list[Method]:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from domain import refusals, registration
+from domain import refusals, registration, resident_ids
 from domain.identity import Decision, Role, Status, Viewer
+from infra import settings
 from infra.queue import Job
 from services import audit, notices, people
 from services.identity import codes
-from services.unit_of_work import UnitOfWork
+from services.people import NO_DETAILS, Details
+from services.unit_of_work import Snapshot, UnitOfWork
 
 _KINDS = {
     Status.ACTIVE: "REGISTRATION_APPROVED",
     Status.REFERRED: "REGISTRATION_REFERRED",
     Status.REJECTED: "REGISTRATION_REJECTED",
 }
+_OTHERS_MAX = 100
+_COUNTED = (
+    "version = version + 1,"
+    " rejections = rejections + case when $2::varchar = 'REJECTED' then 1 else 0 end"
+)
 _QUEUE = """
-select id, role, status, phone, name, review_reason, review_text, version, created_at from users
- where status = 'REFERRED'
+select u.*, (select count(*) from users o where o.id_number_index = u.id_number_index
+              and o.id <> u.id and o.status = 'ACTIVE') as others
+  from users u where status = 'REFERRED'
    and ($1::timestamptz is null or (created_at, id) > ($1, $2::bigint))
    and ($3::timestamptz is null or (created_at, id) < ($3, $4::bigint))
 """
@@ -33,11 +42,18 @@ _QUEUE_BACKWARDS = _QUEUE + " order by created_at desc, id desc limit $5"
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """An application as staff see it, opened. ``reason`` is a rule's code or what staff wrote."""
+    """An application as staff see it, opened. ``reason`` is a rule's code or what staff wrote.
+
+    ``others`` counts active wallets of the same ID number, ``rejections`` earlier applications.
+    """
 
     user_id: int
     name: str = field(repr=False)
     phone: str = field(repr=False)
+    details: Details = field(repr=False)
+    age_years: int | None
+    others: int
+    rejections: int
     status: Status
     reason: str | None
     requested_at: datetime
@@ -45,12 +61,21 @@ class Registration:
 
 
 async def register(
-    work: UnitOfWork, *, name: str, phone: str, code_id: UUID, password_hash: str, language: str
+    work: UnitOfWork,
+    *,
+    name: str,
+    phone: str,
+    code_id: UUID,
+    password_hash: str,
+    language: str,
+    details: Details = NO_DETAILS,
 ) -> int:
-    """The new user's id, PENDING_REVIEW, and the job that reviews. Raises PhoneTaken, CodeInvalid.
+    """The new user's id, PENDING_REVIEW, and the job that reviews.
 
-    ``code_id`` is of a code that was right (`codes.spend_try`); it is used up here.
+    ``code_id`` is of a code that was right (`codes.spend_try`); it is used up here. Raises
+    PhoneTaken, CodeInvalid, UnderAge, InvalidInput.
     """
+    await _ensure_of_age(work, details)
     await codes.use(work, code_id)
     user_id = await people.create(
         work,
@@ -60,25 +85,66 @@ async def register(
         phone=phone,
         password_hash=password_hash,
         language=language,
+        details=details,
     )
     work.enqueue(Job.REVIEW_REGISTRATION, stream=f"user:{user_id}", user_id=user_id)
     return user_id
 
 
+async def resubmit(work: UnitOfWork, user_id: int, *, name: str, details: Details) -> None:
+    """Hand a rejected application in again with all that it says now, and have it reviewed.
+
+    Raises RegistrationNotRejected, RateLimited (after each third rejection), UnderAge,
+    InvalidInput.
+    """
+    row = await work.fetchrow(
+        "select rejections, reviewed_at from users where id = $1 and status = 'REJECTED'"
+        " for update",
+        user_id,
+    )
+    if row is None:
+        raise refusals.RegistrationNotRejected
+    free_at = registration.may_apply_again_at(row["rejections"], row["reviewed_at"])
+    if free_at > work.now:
+        wait_seconds = math.ceil((free_at - work.now).total_seconds())
+        raise refusals.RateLimited(retry_after_seconds=wait_seconds)
+    await _ensure_of_age(work, details)
+    await people.correct(work, user_id, name=name, details=details)
+    await work.execute(
+        "update users set status = 'PENDING_REVIEW', review_reason = null, review_text = null,"
+        " reviewed_by = null, reviewed_at = null, version = version + 1,"
+        " rejections = case when rejections >= $2 then 0 else rejections end where id = $1",
+        user_id,
+        registration.REJECTIONS_MAX,
+    )
+    work.enqueue(Job.REVIEW_REGISTRATION, stream=f"user:{user_id}", user_id=user_id)
+    work.announce(f"user:{user_id}")
+
+
+async def may_apply_again_at(read: Snapshot, user_id: int) -> datetime | None:
+    """From when the user's rejected application may be corrected; None if it isn't rejected."""
+    row = await read.fetchrow(
+        "select rejections, reviewed_at from users where id = $1 and status = 'REJECTED'", user_id
+    )
+    return registration.may_apply_again_at(*row) if row else None
+
+
 async def review(work: UnitOfWork, user_id: int) -> Status | None:
     """Let the rules decide; the new status, or None if there was nothing to decide (any more)."""
     row = await work.fetchrow(
-        "select phone, name from users where id = $1 and status = 'PENDING_REVIEW' for update",
-        user_id,
+        "select * from users where id = $1 and status = 'PENDING_REVIEW' for update", user_id
     )
     if row is None:
         return None
     verdict = registration.review(
-        name=people.open_name(user_id, row["name"]), phone=people.open_phone(user_id, row["phone"])
+        name=people.open_name(user_id, row["name"]),
+        phone=people.open_phone(user_id, row["phone"]),
+        person=await _person(work, row),
+        accounts_max=settings.get_settings().accounts_max_per_person,
     )
     decided = await work.fetchrow(
-        "update users set status = $2, review_reason = $3, reviewed_at = $4,"
-        " version = version + 1 where id = $1 returning *",
+        f"update users set status = $2, review_reason = $3, reviewed_at = $4, {_COUNTED}"  # noqa: S608
+        " where id = $1 returning *",
         user_id,
         verdict.status,
         verdict.reason,
@@ -98,14 +164,15 @@ async def review_by_staff(
     reason: str | None,
     expected_version: int | None,
 ) -> Registration:
-    """Decide a referred registration, recorded. Raises NotFound, StaleVersion for the second.
+    """Decide a referred registration, recorded.
 
-    ``expected_version`` None decides whatever version there is, as long as it is undecided.
+    ``expected_version`` None decides whatever version there is, as long as it is undecided. Raises
+    NotFound, StaleVersion for the second, TooManyAccounts.
     """
     status = Status.ACTIVE if decision is Decision.APPROVE else Status.REJECTED
     row = await work.fetchrow(
-        "update users set status = $2, review_reason = null, review_text = $3, reviewed_by = $4,"
-        " reviewed_at = $5, version = version + 1 where id = $1 and status = 'REFERRED'"
+        "update users set status = $2, review_reason = null, review_text = $3,"  # noqa: S608
+        f" reviewed_by = $4, reviewed_at = $5, {_COUNTED} where id = $1 and status = 'REFERRED'"
         " and version = coalesce($6, version) returning *",
         user_id,
         status,
@@ -115,9 +182,8 @@ async def review_by_staff(
         expected_version,
     )
     if row is None:
-        if await work.fetchval("select exists (select from users where id = $1)", user_id):
-            raise refusals.StaleVersion
-        raise refusals.NotFound(path=("input", "registrationId"))
+        raise await _why_undecided(work, user_id)
+    others = await _others_within_cap(work, row)
     await audit.record(
         work,
         actor_id=viewer.user_id,
@@ -127,7 +193,7 @@ async def review_by_staff(
         reason=reason,
     )
     await _follow(work, row)
-    return _opened(row)
+    return _opened(row, others=others, today=await _today(work))
 
 
 async def queue(
@@ -157,7 +223,8 @@ async def queue(
         object="registrations",
         detail={"users": [row["id"] for row in rows]},
     )
-    return [_opened(row) for row in rows]
+    today = await _today(work)
+    return [_opened(row, others=row["others"], today=today) for row in rows]
 
 
 async def _follow(work: UnitOfWork, row: asyncpg.Record) -> None:
@@ -165,6 +232,7 @@ async def _follow(work: UnitOfWork, row: asyncpg.Record) -> None:
     user_id, status = row["id"], Status(row["status"])
     if status is Status.ACTIVE:
         await people.open_account(work, user_id, Role(row["role"]))
+        await people.raise_kyc_level(work, user_id)
     # The words of staff stay in one place, sealed; the notice finds them when it is read.
     params = {"reason": row["review_reason"]} if row["review_reason"] else {}
     if row["review_text"] is not None:
@@ -179,11 +247,72 @@ async def _follow(work: UnitOfWork, row: asyncpg.Record) -> None:
     work.announce(f"user:{user_id}")
 
 
-def _opened(row: asyncpg.Record) -> Registration:
+async def _person(work: UnitOfWork, row: asyncpg.Record) -> registration.Person | None:
+    """Who the ID number of a row of users stands for; None without one.
+
+    Takes turns with every other decision about the same number until the unit of work ends, so that
+    decisions at once can't pass the most wallets that a person may have.
+    """
+    number = people.open_details(row["id"], row).id_number
+    resident = resident_ids.parse(number or "")
+    if resident is None:
+        return None
+    await work.execute("select pg_advisory_xact_lock(5, hashtext($1))", row["id_number_index"])
+    others = await work.fetch(
+        "select id, name from users where id_number_index = $1 and status = 'ACTIVE' and id <> $2"
+        " limit $3",
+        row["id_number_index"],
+        row["id"],
+        _OTHERS_MAX,
+    )
+    names = tuple(people.open_name(other["id"], other["name"]) for other in others)
+    return registration.Person(resident.age_years(await _today(work)), names)
+
+
+async def _why_undecided(read: Snapshot, user_id: int) -> refusals.Refusal:
+    """Why a registration could not be decided: there is none, or somebody else was faster."""
+    if await read.fetchval("select exists (select from users where id = $1)", user_id):
+        return refusals.StaleVersion()
+    return refusals.NotFound(path=("input", "registrationId"))
+
+
+async def _others_within_cap(work: UnitOfWork, row: asyncpg.Record) -> int:
+    """How many other wallets a decided applicant has. Raises TooManyAccounts for one too many."""
+    person = await _person(work, row)
+    others = len(person.others) if person else 0
+    cap = settings.get_settings().accounts_max_per_person
+    if row["status"] == Status.ACTIVE and others >= cap:
+        raise refusals.TooManyAccounts
+    return others
+
+
+async def _today(read: Snapshot) -> date:
+    """The day it is in the city."""
+    return await read.fetchval("select (ledger.now() at time zone zone)::date from ledger.city")
+
+
+async def _ensure_of_age(read: Snapshot, details: Details) -> None:
+    resident = resident_ids.parse(details.id_number or "")
+    if resident is None:
+        return
+    today = await _today(read)
+    if not resident.plausible(today):
+        raise refusals.InvalidInput(path=("input", "idNumber"))
+    if resident.age_years(today) < resident_ids.AGE_MIN_YEARS:
+        raise refusals.UnderAge(path=("input", "idNumber"))
+
+
+def _opened(row: asyncpg.Record, *, others: int, today: date) -> Registration:
+    details = people.open_details(row["id"], row)
+    resident = resident_ids.parse(details.id_number or "")
     return Registration(
         user_id=row["id"],
         name=people.open_name(row["id"], row["name"]),
         phone=people.open_phone(row["id"], row["phone"]),
+        details=details,
+        age_years=resident.age_years(today) if resident else None,
+        others=others,
+        rejections=row["rejections"],
         status=Status(row["status"]),
         reason=people.open_review_text(row["id"], row["review_text"]) or row["review_reason"],
         requested_at=row["created_at"],

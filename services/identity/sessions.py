@@ -19,7 +19,14 @@ from uuid import UUID
 import asyncpg
 
 from domain.devices import refresh_message
-from domain.identity import REFRESH_GRACE_SECONDS, Role, Status, Viewer, network_hint
+from domain.identity import (
+    REFRESH_GRACE_SECONDS,
+    KycLevel,
+    Role,
+    Status,
+    Viewer,
+    network_hint,
+)
 from domain.notices import NoticeKind
 from infra import device_keys, encryption, settings
 from services import notices
@@ -32,7 +39,7 @@ _REFRESH = re.compile(r"([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
 _VIEWER = """
 select s.id as session_id, s.device_id, u.id, u.role, u.status, u.language,
-       u.pin_hash is not null as pin_set, u.version, u.review_reason, u.review_text,
+       u.pin_hash is not null as pin_set, u.kyc_level, u.version, u.review_reason, u.review_text,
        u.phone, u.name, a.id as account_id, a.status as account_status
   from session s
   join users u on u.id = s.user_id and u.status <> 'CLOSED'
@@ -76,6 +83,7 @@ _PAGE = f"""{_LIST}
 _PAGE_FORWARDS = _PAGE + " order by created_at desc, id desc limit $6"
 _PAGE_BACKWARDS = _PAGE + " order by created_at, id limit $6"
 _ROLES = {role.value: role for role in Role}
+_LEVELS = {level.value: level for level in KycLevel}
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -359,6 +367,7 @@ def _viewer(row: Any) -> Viewer | None:
         account_id=row["account_id"],
         account_status=row["account_status"],
         pin_set=row["pin_set"],
+        kyc_level=_LEVELS[row["kyc_level"]],
         version=row["version"],
         review_reason=row["review_reason"],
         review_text_sealed=row["review_text"],

@@ -93,6 +93,7 @@ subscription Payment($paymentId: ID!, $after: EventCursor) {{
   }}
 }}"""
 
+KYC_LEVEL = "{ viewer { kycLevel } }"
 WALLET = "{ viewer { wallet { balance { amount } available { amount } status } } }"
 TOP_UPS = "{ viewer { topUps(first: 1) { edges { node { id state failureCode } } } } }"
 RECIPIENT = f"""

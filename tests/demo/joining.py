@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from tests.demo import documents
@@ -12,6 +13,7 @@ from tests.demo.stage import (
     Unexpected,
     card_number,
     code_from_sms,
+    id_number,
     key,
     money,
     ms_since,
@@ -25,6 +27,7 @@ PIN = "738416"
 async def register(stage: Stage, name: str) -> Person:
     """Phone, code, name, password; then the review is watched live until it is over."""
     person = Person(stage, name=name, phone=new_phone(), password=PASSWORD, pin=PIN)
+    person.id_number, person.email = id_number(), f"{secrets.token_hex(6)}@example.com"
     client = person.client
     asked = await client.mutate(documents.REQUEST_CODE, phone=person.phone, purpose="REGISTER")
     verification = stage.success(asked)["verification"]
@@ -40,6 +43,8 @@ async def register(stage: Stage, name: str) -> Person:
             code=code,
             password=PASSWORD,
             device=person.device.input(),
+            idNumber=person.id_number,
+            email=person.email,
         )
     )
     started = time.perf_counter()
@@ -60,7 +65,9 @@ async def _watch_review(stage: Stage, person: Person, started: float) -> None:
     seen.append(event.data["status"])
     stage.expect("the review's outcome", seen[-1], "ACTIVE")
     live_ms = ms_since(started, event)
-    stage.step(f"{person.name} has registered: {' → '.join(seen)}", live_ms=live_ms)
+    level = (await person.client.run(documents.KYC_LEVEL))["viewer"]["kycLevel"]
+    stage.expect("how well the city knows them", level, "IDENTITY")
+    stage.step(f"{person.name} has registered: {' → '.join(seen)}, by ID number", live_ms=live_ms)
 
 
 async def protect(stage: Stage, person: Person) -> None:

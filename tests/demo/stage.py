@@ -144,6 +144,7 @@ class Person:
         device: DeviceKey | None = None,
     ) -> None:
         self.name, self.phone, self.password, self.pin = name, phone, password, pin
+        self.id_number, self.email = "", ""
         self.stage = stage
         self.device = device or DeviceKey()
         self.client = Client(stage.world.api_url)
@@ -271,6 +272,13 @@ def key() -> str:
 def new_phone() -> str:
     """A mobile number (E.164) that hardly anybody has used."""
     return f"+86156{secrets.randbelow(10**8):08d}"
+
+
+def id_number() -> str:
+    """A resident ID number that hardly anybody has: of a grown-up, with the right check digit."""
+    digits = f"440305{1960 + secrets.randbelow(40)}0{1 + secrets.randbelow(9)}"
+    digits += f"1{secrets.randbelow(10)}{secrets.randbelow(1000):03d}"
+    return digits + "10X98765432"[sum(int(d) << (17 - n) for n, d in enumerate(digits)) % 11]
 
 
 def card_number(prefix: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import registration
+from domain import passwords, registration, resident_ids
 from domain.identity import Status, login_delay_seconds, network
 
 PHONE = "+8613800138000"
@@ -84,28 +86,59 @@ def test_texts_that_are_no_name_are_not_kept(text: str) -> None:
     assert registration.clean_name(text) is None
 
 
+def known(age_years: int, *others: str) -> registration.Person:
+    return registration.Person(age_years, others)
+
+
 @pytest.mark.parametrize(
-    "password",
+    ("person", "verdict"),
     [
-        "short-1",
-        "password123",
-        "PASSWORD123",
-        "abcdefgh",
-        "98765432",
-        "aaaaaaaaaa",
-        "x13800138000x",
-        "8613800138000",
-        "王小明王小明!!",
-        "x" * 129,
+        (known(15), (Status.REJECTED, "UNDER_AGE")),
+        (known(16), (Status.REFERRED, "MINOR")),
+        (known(17), (Status.REFERRED, "MINOR")),
+        (known(18), (Status.ACTIVE, None)),
+        (known(40, "王小明", "王小明"), (Status.ACTIVE, None)),
+        (known(40, "王小明", "王晓明"), (Status.REFERRED, "NAME_DIFFERS")),
+        (known(40, "王小明", "王小明", "王小明"), (Status.REJECTED, "TOO_MANY_ACCOUNTS")),
+        (known(15, "王小明", "王小明", "王小明"), (Status.REJECTED, "UNDER_AGE")),
     ],
 )
-def test_passwords_that_are_easy_to_guess_are_refused(password: str) -> None:
-    assert not registration.password_acceptable(password, name="王小明", phone=PHONE)
+def test_an_id_number_decides_by_age_and_by_the_wallets_it_has(
+    person: registration.Person, verdict: tuple[Status, str | None]
+) -> None:
+    found = registration.review(name="王小明", phone=PHONE, person=person, accounts_max=3)
+    assert found == registration.Verdict(*verdict)
 
 
-@pytest.mark.parametrize("password", ["Nanshan-7-harbour", "山竹荔枝龙眼芒果", "correct horse"])
-def test_passwords_that_are_not_are_accepted_whatever_their_letters(password: str) -> None:
-    assert registration.password_acceptable(password, name="王小明", phone=PHONE)
+def test_after_each_third_rejection_it_takes_a_day_to_apply_again() -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    assert [registration.may_apply_again_at(count, now) - now for count in (1, 2, 3, 4)] == [
+        *[timedelta(0)] * 2,
+        *[timedelta(days=1)] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("wang@example.com", "wang@example.com"),
+        (" W.ang+1@Mail.EXAMPLE.com ", "W.ang+1@mail.example.com"),
+        ("李明@例子.中国", "李明@例子.中国"),
+        *(
+            (text, None)
+            for text in ("", "wang", "a@b", "a@@b.com", "a b@c.com", "a@.com", "a@b..c")
+        ),
+        *((text, None) for text in ("a@b.com\nBcc: x@y.com", f"a@{'b' * 250}.com", "a@-b.com")),
+    ],
+)
+def test_an_e_mail_address_is_one_that_mail_can_reach(text: str, kept: str | None) -> None:
+    assert registration.email(text) == kept
+
+
+def test_a_postal_address_is_one_line() -> None:
+    assert registration.postal_address("深圳市 福田区\n１号") == "深圳市 福田区 1号"
+    assert registration.postal_address("x" * 201) is None
+    assert registration.postal_address(" ") is None
 
 
 @pytest.mark.parametrize(
@@ -162,6 +195,8 @@ def test_nothing_long_is_ever_normalised(monkeypatch: pytest.MonkeyPatch) -> Non
     accents = "\u0300\u0316" * 25_000
     assert registration.phone(accents) is None
     assert registration.clean_name("A" + accents) is None
-    assert not registration.password_acceptable(accents, name="王小明", phone="+8613800138000")
+    assert not passwords.acceptable(accents, passwords.Owner("王小明", PHONE))
+    assert resident_ids.parse(accents) is None
+    assert registration.postal_address(accents) is None
     assert registration.clean_name("王小明") == "王小明"
     assert max(lengths) < 1_000

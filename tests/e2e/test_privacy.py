@@ -28,6 +28,7 @@ from tests.demo.stage import (
     Stage,
     card_number,
     code_from_sms,
+    id_number,
     key,
     money,
     new_phone,
@@ -80,6 +81,7 @@ async def _newcomer(stage: Stage, exits: AsyncExitStack, told: Told, name: str) 
     person = await joining.register(stage, name)
     exits.push_async_callback(person.close)
     told.words |= {f"name {name}": name, f"phone of {name}": person.phone.removeprefix("+86")}
+    told.words |= {f"ID of {name}": person.id_number, f"mail of {name}": person.email}
     told.words |= {"token": person.client.token, "refresh token": person.refresh_token}
     told.digits["code"], _ = await code_from_sms(stage.world, person.phone)
     return person
@@ -253,6 +255,7 @@ async def _applicant(support: Person, name: str) -> str:
 async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) -> None:
     told.words["device"] = "柯先生的平板电脑"
     told.words |= {"applicant": "Ксения Звонарёва", "review reason": "与身份证上的姓名不符"}
+    told.words |= {"postal address": "福田区莲花支路九号楼", "applicant's ID": id_number()}
     support = await _staff(stage, exits, "SUPPORT")
     phone = new_phone()
     told.words["applicant's phone"] = phone.removeprefix("+86")
@@ -267,6 +270,8 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
             code=code,
             password=joining.PASSWORD,
             device=DeviceKey().input(told.words["device"]),
+            idNumber=told.words["applicant's ID"],
+            postalAddress=told.words["postal address"],
         )
         stage.success(registered)
     async with asyncio.timeout(20):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 
 import bcrypt
 import pytest
+from pydantic import SecretStr
 
 from infra import hashing, settings
 from infra.hashing import Checked, Hasher, HasherBusy
@@ -19,7 +21,7 @@ SALT = bcrypt.gensalt(4)
 async def test_a_password_is_right_in_any_unicode_form_and_every_character_counts() -> None:
     stored = await hashing.hash_password("Ａé" + "x" * 100 + "1")
 
-    assert stored.startswith("v1$2b$04$")
+    assert re.match(r"v2:[0-9a-f]{8}\$2b\$04\$", stored)
     assert await hashing.check_password("Ae\u0301" + "x" * 100 + "1", stored) == Checked(True)
     assert await hashing.check_password("Ae\u0301" + "x" * 100 + "2", stored) == Checked(False)
 
@@ -27,7 +29,7 @@ async def test_a_password_is_right_in_any_unicode_form_and_every_character_count
 async def test_nobodys_password_is_never_right() -> None:
     assert await hashing.check_password("", None) == Checked(False)
     assert await hashing.check_password("x", "not a hash") == Checked(False)
-    dummy = hashing._dummy(4)
+    dummy = hashing._dummy(4, hashing._ring()[0].mark)
     assert await hashing.check_password("x", dummy) == Checked(False)
 
 
@@ -39,6 +41,37 @@ async def test_a_right_password_of_another_cost_is_outdated(
 
     assert await hashing.check_password("something", stored) == Checked(True, outdated=True)
     assert await hashing.check_password("another", stored) == Checked(False)
+
+
+def use_peppers(monkeypatch: pytest.MonkeyPatch, ring: str) -> None:
+    monkeypatch.setattr(settings.get_settings(), "password_pepper", SecretStr(ring))
+
+
+async def test_a_new_pepper_in_front_keeps_the_hashes_of_the_old_and_asks_for_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_peppers(monkeypatch, "old " * 8)
+    password, pin = await hashing.hash_password("something"), await hashing.hash_pin(7, "820461")
+    unmarked = re.sub(r"^v2:[0-9a-f]{8}", "v1", password)
+    use_peppers(monkeypatch, f"{'new ' * 8},{'old ' * 8}")
+
+    for stored in (password, unmarked):
+        assert await hashing.check_password("something", stored) == Checked(True, outdated=True)
+        assert await hashing.check_password("another", stored) == Checked(False)
+    assert await hashing.check_pin(7, "820461", pin)
+    assert hashing.pin_outdated(pin)
+    renewed = await hashing.hash_password("something")
+    assert await hashing.check_password("something", renewed) == Checked(True)
+    assert not hashing.pin_outdated(await hashing.hash_pin(7, "820461"))
+
+
+async def test_a_hash_whose_pepper_is_gone_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_peppers(monkeypatch, "old " * 8)
+    password, pin = await hashing.hash_password("something"), await hashing.hash_pin(7, "820461")
+    use_peppers(monkeypatch, "new " * 8)
+
+    assert await hashing.check_password("something", password) == Checked(False)
+    assert not await hashing.check_pin(7, "820461", pin)
 
 
 async def test_a_pin_belongs_to_its_user() -> None:

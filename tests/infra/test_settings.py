@@ -65,3 +65,12 @@ def test_a_short_key_of_our_own_is_refused(given: pytest.MonkeyPatch) -> None:
     said = refusal()
     assert "WALLET_INDEX_KEY needs 32 characters" in said
     assert "k3y" not in said
+
+
+def test_each_pepper_of_the_ring_must_be_long(given: pytest.MonkeyPatch) -> None:
+    given.setenv("WALLET_PASSWORD_PEPPER", f"{'a new one ' * 4},{'an old one ' * 4}")
+    read()
+    given.setenv("WALLET_PASSWORD_PEPPER", f"{'a new one ' * 4},short")
+    said = refusal()
+    assert "WALLET_PASSWORD_PEPPER needs 32 characters" in said
+    assert "short" not in said

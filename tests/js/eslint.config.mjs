@@ -29,6 +29,7 @@ const WITHOUT_ID = [
   "PaymentAllowance",
   "PaymentMethod",
   "PaymentStep",
+  "PersonalDetails",
   "RecipientPreview",
   "RefundFacts",
   "RiskEvidence",

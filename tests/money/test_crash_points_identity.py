@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import asyncpg
@@ -9,7 +10,7 @@ import asyncpg
 from domain import refusals
 from domain.identity import ANONYMOUS, Decision, Role, Status
 from infra import hashing
-from resolvers import identity, registrations
+from resolvers import identity, passwords, registrations
 from services import people as services_people
 from services.identity import first_admin
 from services.unit_of_work import unit_of_work
@@ -17,8 +18,10 @@ from tests import movement as town
 from tests import people
 from tests.demo.device import DeviceKey
 from tests.money.crashes import Case, Verbs, leaves
+from workers import identity as workers_identity
 
 VERBS = Verbs()
+NEW_PASSWORD = "Futian-9-lighthouse"
 _addresses = itertools.count(1)
 
 
@@ -141,6 +144,73 @@ async def deciding_a_registration(superuser: asyncpg.Connection) -> Case:
             " (select count(*) from audit_entry where object = 'user:' || u.id)"
             " from users u where id = $1",
             user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.registrations.resubmit_registration")
+async def correcting_an_application(superuser: asyncpg.Connection) -> Case:
+    viewer = (await people.registered(superuser, people.phone(), name="测试")).viewer
+    await people.reviewed(viewer.user_id)
+    told = registrations.Told(people.id_number())
+
+    async def run() -> None:
+        try:
+            await registrations.resubmit_registration(viewer, name="李雷", told=told)
+        except refusals.RegistrationNotRejected:
+            return  # it is in, as its state shows
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select status, version, rejections, id_number is not null,"
+            " (select count(*) from ledger.outbox where stream = 'user:' || u.id)"
+            " from users u where id = $1",
+            viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.passwords.change_password")
+async def changing_a_password(superuser: asyncpg.Connection) -> Case:
+    viewer, address = await town.resident(), _address()
+    await people.another_session(viewer)
+
+    async def run() -> None:
+        # Whoever lost the answer finds that the old password is wrong, and the new one right.
+        with contextlib.suppress(refusals.WrongCredentials):
+            await passwords.change_password(
+                viewer, password=people.PASSWORD, new_password=NEW_PASSWORD, address=address
+            )
+
+    async def effect() -> object:
+        row = await superuser.fetchrow(
+            "select password_hash, version, password_changed_at is not null,"
+            " (select count(*) from session where user_id = u.id and revoked_at is null),"
+            " (select count(*) from notice where user_id = u.id) from users u where id = $1",
+            viewer.user_id,
+        )
+        assert row is not None
+        return (await hashing.check_password(NEW_PASSWORD, row[0])).right, tuple(row)[1:]
+
+    return Case(run, effect)
+
+
+@VERBS.covering("workers.identity.remind_of_passwords")
+async def reminding_of_passwords(superuser: asyncpg.Connection) -> Case:
+    viewer = await town.resident()
+    await superuser.execute(
+        "update users set created_at = created_at - interval '366 days' where id = $1",
+        viewer.user_id,
+    )
+    return Case(
+        workers_identity.remind_of_passwords,
+        leaves(
+            superuser,
+            "select password_reminded_at is not null,"
+            " (select count(*) from notice where user_id = u.id) from users u where id = $1",
+            viewer.user_id,
         ),
     )
 

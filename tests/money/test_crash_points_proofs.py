@@ -222,7 +222,7 @@ async def removing_a_passkey(superuser: asyncpg.Connection) -> Case:
                 passkey_id=row.id,
                 password=people.PASSWORD,
                 accept_remaining=True,
-                address=keys.ADDRESS,
+                address=keys.home_of(viewer),
             )
             assert Method.PASSKEY not in left
         except refusals.NotFound:

@@ -53,6 +53,8 @@ MAY: dict[str, frozenset[str]] = {
             "Mutation.appealFreeze",
             "Mutation.requestStepUpChallenge",
             "Mutation.sendProofCode",
+            "Mutation.changePassword",
+            "Mutation.resubmitRegistration",
             "Mutation.markNoticesRead",
             "Mutation.revokeSession",
             "Mutation.revokeDevice",

@@ -15,7 +15,8 @@ from schema import fields, ids, scalars
 from schema.context import Context
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
 from schema.nodes import NodeQuery
-from schema.registrations import IdentityStaffMutation, IdentityStaffQuery
+from schema.passwords import PasswordMutation
+from schema.registrations import IdentityStaffMutation, IdentityStaffQuery, RegistrationMutation
 from services.identity import sessions
 from services.unit_of_work import snapshot
 from tests import people as make
@@ -28,7 +29,7 @@ class Query(IdentityQuery, IdentityStaffQuery, NodeQuery):
 
 
 @strawberry.type
-class Mutation(IdentityMutation, IdentityStaffMutation):
+class Mutation(IdentityMutation, PasswordMutation, RegistrationMutation, IdentityStaffMutation):
     pass
 
 
@@ -104,6 +105,18 @@ NODE = "query($id: ID!) { node(id: $id) { __typename } }"
 SET_PIN = (
     """mutation($input: SetPaymentPinInput!) { setPaymentPin(input: $input) {
   __typename ...no ... on SetPaymentPinSuccess { viewer { hasPaymentPin } } } }"""
+    + NO
+)
+RESUBMIT = (
+    """mutation($input: ResubmitRegistrationInput!) { resubmitRegistration(input: $input) {
+  __typename ...no ... on ResubmitRegistrationSuccess { viewer {
+    status displayName kycLevel mayApplyAgainAt
+    personalDetails { maskedIdNumber email postalAddress } } } } }"""
+    + NO
+)
+CHANGE_PASSWORD = (
+    """mutation($input: ChangePasswordInput!) { changePassword(input: $input) {
+  __typename ...no ... on ChangePasswordSuccess { viewer { displayName } } } }"""
     + NO
 )
 QUEUE = """query($first: Int, $after: String) { staff {
@@ -235,6 +248,49 @@ async def signed_in(phone: str, key: DeviceKey) -> dict[str, Any]:
     proof = key.login_proof(challenge)
     data = await ask(COMPLETE, input={"challengeId": challenge["id"], "proof": proof})
     return data["completeLogin"]
+
+
+async def test_a_rejected_applicant_corrects_the_application_and_sees_the_own_details(
+    app: object, superuser: asyncpg.Connection
+) -> None:
+    signed_in = await make.registered(superuser, make.phone(), name="测试")
+    await make.reviewed(signed_in.viewer.user_id)
+    caller, number = await make.again(signed_in.viewer), make.id_number()
+    shown = await ask("{ viewer { status mayApplyAgainAt } }", caller)
+    assert shown["viewer"]["mayApplyAgainAt"] is not None
+
+    given = {"name": "王小明", "idNumber": number.lower(), "email": "w@example.com"}
+    bad = await ask(RESUBMIT, caller, input=given | {"idNumber": number[::-1]})
+    assert bad["resubmitRegistration"]["path"] == ["input", "idNumber"]
+    done = await ask(RESUBMIT, caller, input=given)
+    assert done["resubmitRegistration"]["viewer"] == {
+        "status": "PENDING_REVIEW",
+        "displayName": "王小明",
+        "kycLevel": "PHONE",
+        "mayApplyAgainAt": None,
+        "personalDetails": {
+            "maskedIdNumber": f"4{'*' * 16}{number[-1]}",
+            "email": "w@example.com",
+            "postalAddress": None,
+        },
+    }
+    again = await ask(RESUBMIT, caller, input=given)
+    assert again["resubmitRegistration"]["code"] == "REGISTRATION_NOT_REJECTED"
+
+
+async def test_a_password_is_changed(app: object, superuser: asyncpg.Connection) -> None:
+    phone = make.phone()
+    caller = await make.resident(superuser, phone)
+    given = {"password": make.PASSWORD, "newPassword": "password123"}
+    easy = await ask(CHANGE_PASSWORD, caller, input=given)
+    assert easy["changePassword"]["code"] == "PASSWORD_UNACCEPTABLE"
+    same = await ask(CHANGE_PASSWORD, caller, input=given | {"newPassword": make.PASSWORD})
+    assert same["changePassword"]["code"] == "PASSWORD_UNCHANGED"
+    done = await ask(CHANGE_PASSWORD, caller, input=given | {"newPassword": "Futian-9-lighthouse"})
+    assert done["changePassword"] == {
+        "__typename": "ChangePasswordSuccess",
+        "viewer": {"displayName": "王小明"},
+    }
 
 
 async def test_signing_in_shows_oneself_with_the_phone_masked(

@@ -48,6 +48,8 @@ MOVES_NO_MONEY = {
     "revokeDevice",
     "requestVerificationCode",
     "register",
+    "resubmitRegistration",
+    "changePassword",
     "setPaymentPin",
     "requestPasskeyRegistration",
     "registerPasskey",

@@ -244,7 +244,7 @@ async def test_ending_all_sessions_reaches_one_that_is_being_refreshed(
         made = await sessions.refresh(work, first.refresh_token, signature=signature, address="")
         assert made is not None
         locked.set()
-        await _blocked(superuser)
+        await races.blocked(superuser)
     assert await ending == 1
     assert await caller_of(made.access_token) is None
     assert await refreshed(made.refresh_token, key) is None
@@ -262,16 +262,6 @@ async def test_ending_all_sessions_many_times_at_once_ends_each_once(
             return await sessions.end_all(work, first.user_id, reason="LOGOUT_EVERYWHERE")
 
     assert sorted(await races.at_once(12, end_all)) == [*[0] * 11, 6]
-
-
-async def _blocked(superuser: asyncpg.Connection) -> None:
-    """Until somebody waits for a lock in this database."""
-    async with asyncio.timeout(10):
-        while not await superuser.fetchval(  # noqa: ASYNC110 - PostgreSQL sets no event
-            "select exists (select from pg_stat_activity where datname = current_database()"
-            " and wait_event_type = 'Lock')"
-        ):
-            await asyncio.sleep(0.01)
 
 
 async def test_a_session_can_be_ended_by_its_owner_only(superuser: asyncpg.Connection) -> None:

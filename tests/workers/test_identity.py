@@ -19,6 +19,8 @@ from infra import database as pool
 from infra import sms
 from infra.sms import HttpSms
 from resolvers import devices, proof_challenges
+from resolvers import passwords as resolvers_passwords
+from services.identity import passwords
 from tests import people as make
 from tests.conftest import Database
 from tests.infra import sandboxes
@@ -185,3 +187,32 @@ async def test_what_has_served_its_purpose_is_forgotten_and_the_rest_is_kept(
     await make.pass_time(superuser, 90 * 86_400)
     await forget()
     assert await rows() == [0, 0, 0, 0, 0, 0]
+
+
+async def test_whoever_has_had_a_password_for_a_year_is_reminded_once_a_year(
+    superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "REMINDED_AT_ONCE", 2)
+    people = [await make.resident(superuser) for _ in range(5)]
+    applicant = (await make.registered(superuser, make.phone(), name="测试")).viewer
+
+    async def reminded() -> list[int]:
+        await identity.remind_of_passwords()
+        question = "select count(*) from notice where kind = 'PASSWORD_REMINDER' and user_id = $1"
+        return [await superuser.fetchval(question, one.user_id) for one in (*people, applicant)]
+
+    await make.pass_time(superuser, 20 * 86_400)
+    await resolvers_passwords.change_password(
+        people[0], password=make.PASSWORD, new_password="Futian-9-lighthouse", address="192.0.2.1"
+    )
+    await make.pass_time(superuser, 344 * 86_400)
+    assert await reminded() == [0, 0, 0, 0, 0, 0]
+    await make.pass_time(superuser, 86_400)
+    assert await reminded() == [0, 1, 1, 1, 1, 0]
+    assert await reminded() == [0, 1, 1, 1, 1, 0]
+    await make.pass_time(superuser, 20 * 86_400)
+    assert await reminded() == [1, 1, 1, 1, 1, 0]
+    await make.pass_time(superuser, 345 * 86_400)
+    assert await reminded() == [1, 2, 2, 2, 2, 0]
+    left = await superuser.fetchval("select count(*) from users where status = 'ACTIVE'")
+    assert left == 5, "nobody has to change anything"

@@ -1,0 +1,68 @@
+"""Passwords of people who have one: changed by themselves, and once a year thought of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from domain import refusals
+from domain.notices import NoticeKind
+from domain.passwords import REMINDED_AFTER_DAYS
+from services import notices
+from services.identity import challenges, sessions
+from services.notices import News
+from services.unit_of_work import UnitOfWork
+
+REMINDED_AT_ONCE = 500
+
+
+async def change(
+    work: UnitOfWork, *, user_id: int, stored: str, new_hash: str, keep_session_id: UUID | None
+) -> None:
+    """Replace a password that was just shown (``stored`` is its hash), and end other sessions.
+
+    Logins that are under way by the old password end too. Raises WrongCredentials if it was changed
+    in the meantime: of two, one wins.
+    """
+    version = await work.fetchval(
+        "update users set password_hash = $3, password_changed_at = $4, version = version + 1"
+        " where id = $1 and password_hash = $2 returning version",
+        user_id,
+        stored,
+        new_hash,
+        work.now,
+    )
+    if version is None:
+        raise refusals.WrongCredentials(path=("input", "password"))
+    # In this order: a login that is being completed is waited for, and its session ends as well.
+    await challenges.void_all(work, user_id)
+    await sessions.end_all(work, user_id, reason="PASSWORD_CHANGED", except_id=keep_session_id)
+    await notices.tell(
+        work,
+        user_id=user_id,
+        kind=NoticeKind.PASSWORD_CHANGED,
+        params={},
+        source=f"password:{user_id}:{version}",
+    )
+    work.announce(f"user:{user_id}")
+
+
+async def remind(work: UnitOfWork) -> int:
+    """Tell some of those whose password is a year old, once a year; how many.
+
+    Nobody has to change it: see docs/decisions/0007.
+    """
+    rows = await work.fetch(
+        "update users set password_reminded_at = $1 where id in (select id from users"
+        " where status = 'ACTIVE' and greatest(created_at, password_changed_at,"
+        " password_reminded_at) <= $2 order by id limit $3 for update skip locked) returning id",
+        work.now,
+        work.now - timedelta(days=REMINDED_AFTER_DAYS),
+        REMINDED_AT_ONCE,
+    )
+    news = [
+        News(row["id"], NoticeKind.PASSWORD_REMINDER, {}, f"password-year:{work.now:%Y-%m-%d}")
+        for row in rows
+    ]
+    await notices.tell_all(work, news)
+    return len(news)
