@@ -22,7 +22,7 @@ demo: .venv/.ready ## play the main job against the running (or a fresh) stack, 
 bench: .venv/.ready ## performance ratios [ONLY=…] [BASE=<commit>]
 	@ONLY="$(ONLY)" BASE="$(BASE)" exec $(PY) -m benchmarks
 
-prove: .venv/.ready ## reliability [SUITE=money] [DURATION_SECONDS=60] [SEED=n]
+prove: .venv/.ready ## reliability [SUITE=money|identity] [DURATION_SECONDS=60] [SEED=n]
 	@SUITE="$(SUITE)" DURATION_SECONDS="$(DURATION_SECONDS)" SEED="$(SEED)" exec $(PY) -m tests.prove
 
 verify: .venv/.ready ## check every derived figure of the database

@@ -1,4 +1,4 @@
-"""``make bench [ONLY=core|graphql|proofs] [BASE=<commit>]``: run the suites, write RESULTS.md."""
+"""``make bench [ONLY=core|graphql|logins|timing|proofs] [BASE=<commit>]``: writes RESULTS.md."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import core, figures, graphql, proofs
+from benchmarks import core, figures, graphql, logins, proofs, timing
 from benchmarks.figures import Suite
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SUITES: dict[str, Callable[..., Suite]] = {
     "core": core.run,
     "graphql": graphql.run,
+    "logins": logins.run,
+    "timing": timing.run,
     "proofs": proofs.run,
 }
 

@@ -24,7 +24,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Ratio:
-    """A figure over another of the same run."""
+    """A figure over another of the same run, or what else a suite was asked for."""
 
     name: str
     value: float
@@ -50,6 +50,11 @@ class Suite:
         ratio = Ratio(name, upper.per_second / lower.per_second)
         self.ratios.append(ratio)
         print(f"  {'':>4}{name:<54} {ratio.value:>9.2f} ×", flush=True)
+
+    def state(self, name: str, value: float) -> None:
+        """A number that is no rate over another one."""
+        self.ratios.append(Ratio(name, value))
+        print(f"  {'':>4}{name:<54} {value:>9.2f}", flush=True)
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

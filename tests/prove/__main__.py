@@ -14,7 +14,7 @@ import sys
 
 from tests.prove import stage
 
-SUITES = ("money",)
+SUITES = ("money", "identity")
 
 
 def main(arguments: list[str] | None = None) -> int:
