@@ -6,7 +6,8 @@ when it happens (clients read it in the schema), ``en`` and ``zh`` are the texts
 attributes are extra facts the client gets (``attempts_left``), which may also be named in the
 texts. Texts never contain what the caller sent.
 
-``retryable`` means that the same call with the same key may succeed later.
+``retryable`` means that the same call with the same key may succeed later, ``watched`` that it goes
+into the security log wherever it is raised.
 """
 
 import inspect
@@ -22,6 +23,9 @@ class Spoken(Exception):
     """What refusals and denials share: a code, and a text in two languages."""
 
     code: ClassVar[str]
+    watched: ClassVar[bool] = False
+    logged = False
+    """Set on an occurrence once the security log has it."""
     en: str
     zh: str
 
@@ -79,6 +83,8 @@ class Refusal(Spoken):
 class Denied(Spoken):
     """The base of the two answers that end a whole field instead of becoming data."""
 
+    watched = True
+
 
 class NotSignedIn(Denied):
     """The field needs a signed-in caller, and there is none."""
@@ -127,6 +133,7 @@ class Overloaded(Refusal):
 class RateLimited(Refusal):
     """Too many tries in a short time; allowed again after `retryAfterSeconds`."""
 
+    watched = True
     retryable = True
     en = "Too many attempts. Please try again in {retry_after_seconds} seconds."
     zh = "操作过于频繁，请在{retry_after_seconds}秒后再试。"
@@ -185,6 +192,7 @@ class PaymentExpired(Refusal):
 class ProofRequired(Refusal):
     """The caller has to prove identity for this; a proof is good once and for two minutes."""
 
+    watched = True
     en = "Please confirm that it is you."
     zh = "请验证身份以确认操作。"
 
@@ -193,6 +201,7 @@ class ProofTooWeak(Refusal):
     """This way to prove identity isn't enough here; `sufficient` lists what is. Nothing was
     compared, and no try was spent."""
 
+    watched = True
     en = "This needs a stronger confirmation: a passkey, or your payment PIN and a code."
     zh = "此操作需要更强的验证：通行密钥，或支付密码加短信验证码。"
     sufficient: list[Method]
@@ -202,6 +211,7 @@ class ChallengeInvalid(Refusal):
     """The challenge is unknown, too old, was used, or was made for something else; ask for a new
     one."""
 
+    watched = True
     en = "This confirmation is no longer valid. Please start it again."
     zh = "验证已失效，请重新验证。"
 
@@ -209,6 +219,7 @@ class ChallengeInvalid(Refusal):
 class PasskeyInvalid(Refusal):
     """The passkey isn't known here, or its answer isn't right."""
 
+    watched = True
     en = "This passkey could not be verified."
     zh = "通行密钥验证失败。"
 
@@ -225,6 +236,7 @@ class LastPasskey(Refusal):
 class WrongPin(Refusal):
     """The payment PIN is wrong; `attemptsLeft` tries remain before it is locked."""
 
+    watched = True
     en = "Wrong payment PIN. Attempts left: {attempts_left}."
     zh = "支付密码错误，还可尝试{attempts_left}次。"
     attempts_left: int
@@ -233,6 +245,7 @@ class WrongPin(Refusal):
 class PinLocked(Refusal):
     """The payment PIN is locked after too many wrong tries."""
 
+    watched = True
     en = "Your payment PIN is locked after too many wrong attempts."
     zh = "支付密码输错次数过多，已被锁定。"
 
@@ -261,6 +274,7 @@ class RefundAlreadyDecided(Refusal):
 class ReviewerIsParty(Refusal):
     """The reviewer is a party to the matter; somebody else has to decide."""
 
+    watched = True
     en = "You are a party to this and cannot decide it."
     zh = "您是当事方，不能审核此事项。"
 
@@ -282,6 +296,7 @@ class NotFound(Refusal):
 class WrongCredentials(Refusal):
     """The phone number and password don't belong together, or the number is unknown."""
 
+    watched = True
     en = "Wrong phone number or password."
     zh = "手机号或密码错误。"
 
@@ -289,6 +304,7 @@ class WrongCredentials(Refusal):
 class LoginChallengeInvalid(Refusal):
     """The login challenge is unknown, too old, used, or was tried too often; start again."""
 
+    watched = True
     en = "This sign-in has expired. Please start again."
     zh = "本次登录已失效，请重新登录。"
 
@@ -296,6 +312,7 @@ class LoginChallengeInvalid(Refusal):
 class DeviceProofInvalid(Refusal):
     """The device is unknown or revoked, or the signature isn't its own over this challenge."""
 
+    watched = True
     en = "This device could not be confirmed. Please use another way."
     zh = "无法确认此设备，请使用其他方式验证。"
 
@@ -303,6 +320,7 @@ class DeviceProofInvalid(Refusal):
 class CodeInvalid(Refusal):
     """The verification code is wrong or was used before."""
 
+    watched = True
     en = "The verification code is not correct."
     zh = "验证码错误。"
 
@@ -310,6 +328,7 @@ class CodeInvalid(Refusal):
 class CodeExpired(Refusal):
     """The verification code is too old, or was tried too often; ask for a new one."""
 
+    watched = True
     en = "The verification code has expired. Please request a new one."
     zh = "验证码已失效，请重新获取。"
 
@@ -366,6 +385,7 @@ class RegistrationNotRejected(Refusal):
 class SessionInvalid(Refusal):
     """The refresh token is unknown, expired or revoked; sign in again."""
 
+    watched = True
     en = "Your session has ended. Please sign in again."
     zh = "登录已失效，请重新登录。"
 

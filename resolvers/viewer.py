@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from domain import refusals
 from domain.identity import ANONYMOUS, Role, Status, Viewer
+from resolvers import security_log
 from services import audit
 
 __all__ = ["ACTIVE", "ANONYMOUS", "ANYONE", "SIGNED_IN", "Rule", "Viewer", "access", "staff"]
@@ -84,12 +85,17 @@ def _guarded_coroutine(
     check: Callable[[Viewer], None], function: Callable[..., Any]
 ) -> Callable[..., Any]:
     async def guarded(viewer: Viewer, *arguments: Any, **named: Any) -> Any:
-        check(viewer)
         token = audit.actor.set(viewer)
         try:
-            return await function(viewer, *arguments, **named)
+            check(viewer)
+            result = await function(viewer, *arguments, **named)
+        except refusals.Spoken as answer:
+            security_log.refused(viewer, function, answer)
+            raise
         finally:
             audit.actor.reset(token)
+        security_log.done(viewer, function, result)
+        return result
 
     return guarded
 
@@ -100,7 +106,11 @@ def _guarded_call(
     """For generators too: handed through as they are, closing one reaches its own `finally`."""
 
     def guarded(viewer: Viewer, *arguments: Any, **named: Any) -> Any:
-        check(viewer)
+        try:
+            check(viewer)
+        except refusals.Spoken as answer:
+            security_log.refused(viewer, function, answer)
+            raise
         return function(viewer, *arguments, **named)
 
     return guarded

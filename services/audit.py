@@ -81,13 +81,19 @@ def by(actor_id: int) -> By | None:
     viewer = actor.get()
     if viewer is None or viewer.user_id != actor_id:
         return None
-    address, request_id = _came.get()
+    _, request_id = _came.get()
     return By(
         role=viewer.role,
         session_id=str(viewer.session_id) if viewer.session_id else None,
-        address_hash=_address_hash(address) if address else None,
+        address_hash=origin(),
         request_id=request_id or None,
     )
+
+
+def origin() -> str | None:
+    """The keyed hash of the address that this task's request comes from."""
+    address, _ = _came.get()
+    return _address_hash(address) if address else None
 
 
 def _address_hash(address: str) -> str:

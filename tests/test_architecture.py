@@ -39,7 +39,7 @@ FILE_LINES_MAX = 500
 MACHINERY = {
     "schema": {"callers", "context", "enums", "errors", "fields", "ids", "live", "nodes"}
     | {"pagination", "scalars", "staff", "viewer"},
-    "resolvers": {"live", "nodes", "viewer"},
+    "resolvers": {"live", "nodes", "security_log", "viewer"},
     "workers": {"outbox", "process", "relay"},
 }
 # Parts of a noun that is too large for one file.
