@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Union
 from uuid import UUID
 
@@ -121,17 +122,15 @@ class NoticeViewer(NoticeSettingsViewer):
         before: pagination.Before = None,
     ) -> pagination.Connection[Notice]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"notices:{viewer.user_id}", first=first, last=last, after=after, before=before
+        return await pagination.connection(
+            pagination.window(
+                f"notices:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(notices.notice_page, viewer),
+            place=nodes.number,
+            key=lambda row: (row.seq,),
+            node=Notice.of,
         )
-        rows = await notices.notice_page(
-            viewer,
-            limit=window.limit,
-            after=nodes.number(window.after),
-            before=nodes.number(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(rows, window, key=lambda row: (row.seq,), node=Notice.of)
 
 
 @strawberry.input(description="How far the caller has read.")

@@ -2,18 +2,22 @@
 
 A field does this::
 
-    window = pagination.window("transactions", filters, first=first, after=after, ...)
-    rows = await transactions.page(viewer, filters, window.limit, window.after, window.before, ...)
-    return pagination.page(rows, window, key=lambda row: (row.at, row.id), node=Transaction.of)
+    return await pagination.connection(
+        pagination.window(f"notices:{viewer.user_id}", first=first, last=last, after=after, ...),
+        partial(notices.notice_page, viewer),
+        place=nodes.number,
+        key=lambda row: (row.seq,),
+        node=Notice.of,
+    )
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 import strawberry
@@ -27,6 +31,7 @@ _PURPOSE = "page cursors"
 Key = tuple[int | str | datetime, ...]
 Node = TypeVar("Node")
 Row = TypeVar("Row")
+_Row = TypeVar("_Row", covariant=True)
 First = Annotated[
     int | None,
     strawberry.argument(description="How many from the start or behind `after`: 1 to 100."),
@@ -120,6 +125,14 @@ def window(
     )
 
 
+class Reader(Protocol[_Row]):
+    """Reads the rows of a window: at most `limit`, strictly between the places."""
+
+    def __call__(
+        self, *, limit: int, after: Any, before: Any, backwards: bool
+    ) -> Awaitable[Sequence[_Row]]: ...
+
+
 def page(
     rows: Sequence[Row],
     window: Window,
@@ -145,6 +158,24 @@ def page(
             end_cursor=edges[-1].cursor if edges else None,
         ),
     )
+
+
+async def connection(
+    window: Window,
+    read: Reader[Row],
+    *,
+    place: Callable[[Key | None], Any] = lambda key: key,
+    key: Callable[[Row], Key],
+    node: Callable[[Row], Node],
+) -> Connection[Node]:
+    """The page of a window, read by `read`. `place` is the inverse of `key`, as `read` wants it."""
+    rows = await read(
+        limit=window.limit,
+        after=place(window.after),
+        before=place(window.before),
+        backwards=window.backwards,
+    )
+    return page(rows, window, key=key, node=node)
 
 
 def _seal(scope: bytes, key: Key) -> str:

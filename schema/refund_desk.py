@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import strawberry
 
@@ -148,19 +149,10 @@ class RefundStaff:
         after: pagination.After = None,
         before: pagination.Before = None,
     ) -> pagination.Connection[StaffRefund]:
-        window = pagination.window(
-            "refundQueue", first=first, last=last, after=after, before=before
-        )
-        rows = await refunds.refund_queue(
-            info.context.viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows,
-            window,
+        return await pagination.connection(
+            pagination.window("refundQueue", first=first, last=last, after=after, before=before),
+            partial(refunds.refund_queue, info.context.viewer),
+            place=nodes.time_and_uuid,
             key=lambda row: (row.refund.requested_at, str(row.refund.id)),
             node=StaffRefund.of,
         )
@@ -177,17 +169,13 @@ class RefundStaff:
         after: pagination.After = None,
         before: pagination.Before = None,
     ) -> pagination.Connection[RefundPolicy]:
-        window = pagination.window(
-            "refundPolicies", first=first, last=last, after=after, before=before
+        return await pagination.connection(
+            pagination.window("refundPolicies", first=first, last=last, after=after, before=before),
+            partial(refunds.refund_policies, info.context.viewer),
+            place=nodes.number,
+            key=lambda row: (row.policy.id,),
+            node=RefundPolicy.of,
         )
-        rows = await refunds.refund_policies(
-            info.context.viewer,
-            limit=window.limit,
-            after=nodes.number(window.after),
-            before=nodes.number(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(rows, window, key=lambda row: (row.policy.id,), node=RefundPolicy.of)
 
 
 @strawberry.input(description="A decision about one refund.")

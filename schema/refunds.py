@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -109,18 +110,14 @@ class RefundViewer:
         before: pagination.Before = None,
     ) -> pagination.Connection[Refund]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"refunds:{viewer.user_id}", first=first, last=last, after=after, before=before
-        )
-        rows = await refunds.own_refunds(
-            viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows, window, key=lambda row: (row.requested_at, str(row.id)), node=Refund.of
+        return await pagination.connection(
+            pagination.window(
+                f"refunds:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(refunds.own_refunds, viewer),
+            place=nodes.time_and_uuid,
+            key=lambda row: (row.requested_at, str(row.id)),
+            node=Refund.of,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
@@ -189,20 +190,12 @@ class IdentityStaff:
         after: pagination.After = None,
         before: pagination.Before = None,
     ) -> pagination.Connection[Registration]:
-        window = pagination.window(
-            "registrationQueue", first=first, last=last, after=after, before=before
-        )
-        rows = await registrations.registration_queue(
-            info.context.viewer,
-            limit=window.limit,
-            after=window.after,
-            before=window.before,
-            backwards=window.backwards,
-        )
         language = info.context.language
-        return pagination.page(
-            rows,
-            window,
+        return await pagination.connection(
+            pagination.window(
+                "registrationQueue", first=first, last=last, after=after, before=before
+            ),
+            partial(registrations.registration_queue, info.context.viewer),
             key=lambda row: (row.requested_at, row.user_id),
             node=lambda row: Registration.of(row, language),
         )

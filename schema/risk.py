@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import strawberry
 
@@ -161,24 +162,19 @@ class RiskStaff:
         before: pagination.Before = None,
         state: domain.CaseState | None = None,
     ) -> pagination.Connection[RiskCase]:
-        window = pagination.window(
-            "riskCases",
-            {"state": state and state.value},
-            first=first,
-            last=last,
-            after=after,
-            before=before,
-        )
-        rows = await risk.case_page(
-            info.context.viewer,
-            state=state,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows, window, key=lambda row: (row[0].opened_at, str(row[0].id)), node=RiskCase.of
+        return await pagination.connection(
+            pagination.window(
+                "riskCases",
+                {"state": state and state.value},
+                first=first,
+                last=last,
+                after=after,
+                before=before,
+            ),
+            partial(risk.case_page, info.context.viewer, state=state),
+            place=nodes.time_and_uuid,
+            key=lambda row: (row[0].opened_at, str(row[0].id)),
+            node=RiskCase.of,
         )
 
 

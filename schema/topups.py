@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import strawberry
@@ -91,18 +92,14 @@ class TopUpViewer:
         before: pagination.Before = None,
     ) -> pagination.Connection[TopUp]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"topUps:{viewer.user_id}", first=first, last=last, after=after, before=before
-        )
-        rows = await topups.top_ups(
-            viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows, window, key=lambda row: (row.created_at, str(row.id)), node=TopUp.of
+        return await pagination.connection(
+            pagination.window(
+                f"topUps:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(topups.top_ups, viewer),
+            place=nodes.time_and_uuid,
+            key=lambda row: (row.created_at, str(row.id)),
+            node=TopUp.of,
         )
 
 

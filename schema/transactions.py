@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Union
 
 import strawberry
@@ -156,23 +157,20 @@ class TransactionViewer:
     ) -> pagination.Connection[Transaction]:
         viewer = info.context.viewer
         narrow = filter.narrow() if filter is not None else domain.Filter()
-        window = pagination.window(
-            f"transactions:{viewer.account_id}",
-            {"filter": repr(narrow)},
-            first=first,
-            last=last,
-            after=after,
-            before=before,
+        return await pagination.connection(
+            pagination.window(
+                f"transactions:{viewer.account_id}",
+                {"filter": repr(narrow)},
+                first=first,
+                last=last,
+                after=after,
+                before=before,
+            ),
+            partial(transactions.transactions, viewer, narrow),
+            place=_key,
+            key=lambda row: row.key,
+            node=Transaction.of,
         )
-        rows = await transactions.transactions(
-            viewer,
-            narrow,
-            limit=window.limit,
-            after=_key(window.after),
-            before=_key(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(rows, window, key=lambda row: row.key, node=Transaction.of)
 
 
 @strawberry.type(description="A new transaction of the caller's.")

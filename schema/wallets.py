@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import strawberry
 
@@ -213,18 +214,14 @@ class WalletViewer:
         before: pagination.Before = None,
     ) -> pagination.Connection[BankCard]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"bankCards:{viewer.user_id}", first=first, last=last, after=after, before=before
-        )
-        rows = await wallets.bank_cards(
-            viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows, window, key=lambda row: (row.linked_at, str(row.id)), node=BankCard.of
+        return await pagination.connection(
+            pagination.window(
+                f"bankCards:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(wallets.bank_cards, viewer),
+            place=nodes.time_and_uuid,
+            key=lambda row: (row.linked_at, str(row.id)),
+            node=BankCard.of,
         )
 
 
