@@ -1,6 +1,6 @@
 """The composition root: hands transport the schema, the callers, the callbacks. No rule lives here.
 
-``uvicorn asgi:app`` with uvloop and httptools; see docs/operations.md.
+``python -m transport.serve`` serves `app`; see docs/operations.md.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Any
 
 import schema
 from domain.refusals import Overloaded
-from infra import database, hashing, hints, logging, migrate
+from infra import database, hashing, hints, logging, migrate, transit
 from infra.settings import get_settings
 from resolvers import sessions, topups
 from schema.context import Context, language
 from transport import console, socket
-from transport.app import GRAPHQL_PATH, build
+from transport.app import GRAPHQL_PATH, Door, build
 from transport.arrival import Arrival
 from transport.failures import Unavailable
 from workers.process import Process, open_process
 
 settings = get_settings()
 logging.configure(level=settings.log_level, development=settings.development)
+transit.ensure(settings, serves=True)
 _process: Process | None = None
 _CLOSES = {"OVER": socket.SESSION_ENDED, "COMES_BACK": socket.COME_BACK}
 
@@ -96,6 +97,12 @@ async def _valkey_ready() -> None:
 
 app = build(
     schema=schema.schema,
+    door=Door(
+        public_url=settings.public_url,
+        allowed_origins=settings.origins,
+        trusted_networks=settings.trusted_networks,
+        https_only=not settings.development,
+    ),
     context_factory=context,
     callbacks={"bank": topups.bank_called},
     readiness={

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import cast
+from ssl import SSLContext
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.connection import get_connections
+
+from infra import tls
+from infra.settings import get_settings
 
 MODELS = [
     "models.audit",
@@ -76,9 +80,25 @@ def credentials(url: str, *, pool_size: int = 16) -> dict[str, object]:
         "connection_class": PlainConnection,
         "server_settings": {"application_name": "wallet", "statement_timeout": "10s"},
     }
-    if "sslmode" in query:
-        made["ssl"] = query["sslmode"]
+    ssl = _tls(query)
+    if ssl is not None:
+        made["ssl"] = ssl
     return made
+
+
+async def connect(url: str, **options: Any) -> asyncpg.Connection:
+    """A connection of its own, outside the pool, with the pool's view of TLS."""
+    query = {key: values[-1] for key, values in parse_qs(urlsplit(url).query).items()}
+    return await asyncpg.connect(url, ssl=_tls(query), **options)
+
+
+def _tls(query: dict[str, str]) -> SSLContext | str | None:
+    """What asyncpg is told: for ``verify-full`` our own context, else what the URL says."""
+    mode = query.pop("sslmode", None)
+    if mode != "verify-full":
+        return mode
+    authorities = query.pop("sslrootcert", "") or get_settings().tls_authorities
+    return tls.verifying("" if authorities == "system" else authorities)
 
 
 def tortoise_config(url: str, *, pool_size: int = 16) -> dict[str, object]:

@@ -14,7 +14,8 @@ import asyncpg
 from tortoise import Tortoise
 from tortoise.migrations.api import migrate as tortoise_migrate
 
-from infra.database import close_database, tortoise_config
+from infra import transit
+from infra.database import close_database, connect, tortoise_config
 from infra.settings import get_settings
 
 LOCK = 0x77616C6C6574
@@ -28,7 +29,7 @@ def sql(name: str) -> str:
 
 async def migrate(url: str, *, lock_timeout_seconds: float = 120) -> None:
     """Migrate the database at ``url`` (the owner's login). TimeoutError if another holds on."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         async with asyncio.timeout(lock_timeout_seconds):
             while not await connection.fetchval(  # noqa: ASYNC110 - the lock is in PostgreSQL
@@ -60,6 +61,7 @@ async def main() -> None:
     url = settings.migration_database_url or settings.database_url
     if not url.get_secret_value():
         sys.exit("WALLET_MIGRATION_DATABASE_URL (the owner's login) is not set")
+    transit.ensure_database(settings, "migration_database_url")
     await migrate(url.get_secret_value())
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 from arq.connections import ArqRedis, RedisSettings
-from redis.asyncio import ConnectionPool
+
+from infra import valkey
 
 QUEUE = "wallet:jobs"
 _TIMEOUT_SECONDS = 5.0
@@ -36,13 +37,13 @@ decode = msgspec.msgpack.decode
 
 def redis_settings(url: str) -> RedisSettings:
     """arq's view of ``WALLET_REDIS_URL`` (``redis://``, ``rediss://`` or ``unix://``)."""
-    return RedisSettings.from_dsn(url)
+    return valkey.for_arq(url)
 
 
 async def open_pool(url: str) -> ArqRedis:
     """A client that can hand jobs to arq; it gives a Valkey that hangs up after five seconds."""
     pool = ArqRedis(
-        ConnectionPool.from_url(url, socket_timeout=_TIMEOUT_SECONDS),
+        valkey.pool(url, socket_timeout=_TIMEOUT_SECONDS),
         job_serializer=encode,
         job_deserializer=decode,
         default_queue_name=QUEUE,

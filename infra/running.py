@@ -20,12 +20,7 @@ WORKER_BACKOFF_MIN_SECONDS = 0.5
 WORKER_BACKOFF_MAX_SECONDS = 30.0
 GATEWAY_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 (of our sandbox)
 GATEWAYS = ("sms", "push", "mail", "bank")
-UVICORN = [
-    "-m", "uvicorn", "asgi:app", "--host", "127.0.0.1", "--loop", "uvloop",
-    "--http", "transport.careful:CarefulProtocol", "--ws-max-size", "262144",
-    "--ws-per-message-deflate", "false", "--ws-ping-interval", "0", "--no-access-log",
-    "--no-server-header", "--timeout-graceful-shutdown", "10",
-]  # fmt: skip
+API = ["-m", "transport.serve"]
 
 
 class StackError(Exception):
@@ -188,7 +183,7 @@ class Running:
             self._worker_started_at = time.monotonic()
             self.children.start("worker", ["-m", "arq", "workers.WorkerSettings"], env)
         else:
-            arguments = [*UVICORN, "--port", str(self.port), "--workers", str(self.api_processes)]
+            arguments = [*API, "--port", str(self.port), "--workers", str(self.api_processes)]
             self.children.start("api", arguments, self.env)
             self.children.wait("api", self._api_answers, timeout_seconds=60.0)
 

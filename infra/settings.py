@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from functools import lru_cache
+import ipaddress
+from functools import cached_property, lru_cache
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S105 - says it
 SECRET_LENGTH_MIN = 32
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _OWN_SECRETS = frozenset(
     {"encryption_keys", "index_key", "password_pepper", "cursor_key", "audit_key"}
 )
@@ -36,6 +39,12 @@ class Settings(BaseSettings):
     demo_file: str = ""
     passkey_rp_id: str = ""
     passkey_origins: str = ""
+
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_authorities: str = ""
+    trusted_proxies: str = ""
+    allowed_origins: str = ""
 
     database_pool_size: int = Field(default=16, ge=2, le=200)
     lanes: int = Field(default=2, ge=1, le=4)
@@ -103,9 +112,49 @@ class Settings(BaseSettings):
             setattr(self, name, SecretStr(value))
         return self
 
+    @model_validator(mode="after")
+    def _read_lists(self) -> Settings:
+        """Said at the start, not at the first request that would need them."""
+        assert self.trusted_networks is not None
+        assert self.origins is not None
+        return self
+
+    @cached_property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """The proxies that are believed. ValueError for what is no network, or is everybody."""
+        return tuple(_network(word) for word in _words(self.trusted_proxies))
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """The origins of web pages that may call us. ValueError for what is none."""
+        return frozenset(_origin(word) for word in _words(self.allowed_origins))
+
     @property
     def development(self) -> bool:
         return self.environment == "development"
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.replace(",", " ").split() if word]
+
+
+def _network(word: str) -> Network:
+    try:
+        network = ipaddress.ip_network(word)
+    except ValueError:
+        raise ValueError(f"WALLET_TRUSTED_PROXIES: {word!r} is no address or network") from None
+    if not network.prefixlen:
+        raise ValueError(f"WALLET_TRUSTED_PROXIES: {word!r} is everybody, whom nobody may trust")
+    return network
+
+
+def _origin(word: str) -> str:
+    parts = urlsplit(word)
+    if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != word:
+        raise ValueError(
+            f"WALLET_ALLOWED_ORIGINS: {word!r} is no origin (https://host, nothing behind it)"
+        )
+    return word.lower()
 
 
 def _ensure_secret(name: str, given: str, *, known: str) -> None:

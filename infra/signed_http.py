@@ -16,7 +16,8 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from infra import signing
+from infra import signing, tls
+from infra.settings import get_settings
 
 _REASON = re.compile(r"[A-Z][A-Z_]{0,39}")
 _Self = TypeVar("_Self", bound="Gateway")
@@ -27,7 +28,10 @@ class Unanswered(Exception):
 
 
 class SignedHttp:
-    """A client of one gateway. `send` gives whatever it answered, or raises `Unanswered`."""
+    """A client of one gateway. `send` gives whatever it answered, or raises `Unanswered`.
+
+    The certificate of an ``https://`` gateway is checked by `tls`.
+    """
 
     def __init__(
         self,
@@ -41,7 +45,12 @@ class SignedHttp:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         # A proxy left in the environment must not get to see what we send: trust_env is off.
-        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_seconds, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            timeout=timeout_seconds,
+            trust_env=False,
+            verify=tls.verifying(get_settings().tls_authorities),
+        )
 
     async def aclose(self) -> None:
         """Close the connections; the client can't be used after that."""

@@ -20,7 +20,7 @@ import strawberry
 from graphql import OperationType
 
 from infra import metrics
-from transport import arrival, documents, engine, failures, socket
+from transport import arrival, documents, engine, failures, origins, socket
 from transport import limits as limits_module
 
 _RESPONSE_JSON = "application/graphql-response+json"
@@ -66,13 +66,13 @@ class GraphQLEndpoint:
         *,
         limits: limits_module.Limits | None = None,
         must_close: MustClose | None = None,
-        allowed_origins: frozenset[str] = frozenset(),
+        allowed: origins.Origins | None = None,
     ) -> None:
         self.limits = limits or limits_module.Limits()
         self.engine = engine.Engine(schema, self.limits)
         self.context_factory = context_factory
         self.must_close = must_close
-        self.sockets = socket.Sockets(self, allowed_origins=allowed_origins)
+        self.sockets = socket.Sockets(self, allowed or origins.Origins())
 
     def recheck(self, concerns: Callable[[Any], bool] | None = None) -> None:
         """Makes the sockets whose context `concerns` (all by default) check their session now."""

@@ -13,12 +13,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from infra import logging, metrics
-from transport import arrival, documents, failures
+from transport import arrival, documents, failures, origins
 
 if TYPE_CHECKING:
     from transport import graphql
@@ -64,11 +63,9 @@ class Close(Exception):
 class Sockets:
     """All sockets of an endpoint."""
 
-    def __init__(
-        self, endpoint: graphql.GraphQLEndpoint, *, allowed_origins: frozenset[str]
-    ) -> None:
+    def __init__(self, endpoint: graphql.GraphQLEndpoint, allowed: origins.Origins) -> None:
         self._endpoint = endpoint
-        self._allowed_origins = allowed_origins
+        self._allowed = allowed
         self._open: set[Socket] = set()
         self._held: Counter[str] = Counter()
 
@@ -82,7 +79,7 @@ class Sockets:
         """One socket, from its handshake to its end."""
         came = arrival.of(scope)
         await receive()
-        if not self._same_origin(came):
+        if not self._allowed.allow(scope):
             await send({"type": "websocket.close", "code": 1008})
             return
         known = PROTOCOL in scope.get("subprotocols", ())
@@ -130,13 +127,6 @@ class Sockets:
             if not self._held[socket.holder]:
                 del self._held[socket.holder]
         socket.holder = ""
-
-    def _same_origin(self, came: arrival.Arrival) -> bool:
-        """Browsers always say where a page came from; others carry no ambient credentials."""
-        origin = came.headers.get("origin")
-        if origin is None or origin in self._allowed_origins:
-            return True
-        return urlsplit(origin).netloc.lower() == came.headers.get("host", "").lower() != ""
 
 
 class Socket:

@@ -10,7 +10,7 @@ from arq import cron
 from arq.connections import RedisSettings
 from arq.cron import CronJob
 
-from infra import logging, queue
+from infra import logging, queue, transit
 from infra.queue import Job
 from infra.settings import get_settings
 from workers import (
@@ -81,7 +81,10 @@ def _regularly(function: Callable[[], Awaitable[object]], **when: Any) -> CronJo
 
 
 def _redis() -> RedisSettings:
-    url = get_settings().redis_url.get_secret_value()
+    settings = get_settings()
+    # Here, because arq signs in to Valkey before it calls anything of ours.
+    transit.ensure(settings, serves=False)
+    url = settings.redis_url.get_secret_value()
     return queue.redis_settings(url) if url else RedisSettings()
 
 

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from domain.refusals import Overloaded
-from infra import bank, database, hints, kms, mail, metrics, push, sms
+from infra import bank, database, hints, kms, mail, metrics, push, sms, valkey
 from infra.queue import open_pool
 from infra.settings import Settings
 from services import live, outbox
@@ -45,7 +45,7 @@ async def open_process(settings: Settings, url: str, *, listen: bool) -> AsyncIt
         stack.push_async_callback(database.close_database)
         redis_url = settings.redis_url.get_secret_value()
         # Longer than the longest blocking read; a Valkey that hangs must not hang us.
-        redis = Redis.from_url(redis_url, socket_timeout=_VALKEY_TIMEOUT_SECONDS)
+        redis = valkey.client(redis_url, socket_timeout=_VALKEY_TIMEOUT_SECONDS)
         stack.push_async_callback(redis.aclose)
         pool = await open_pool(redis_url)
         stack.push_async_callback(pool.aclose)

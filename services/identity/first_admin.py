@@ -13,7 +13,7 @@ import sys
 from domain import passwords, refusals, registration
 from domain.identity import Role, Status
 from domain.ledger import CITY_ACTOR_ID
-from infra import database, hashing, kms, settings
+from infra import database, hashing, kms, settings, transit
 from services import audit, people
 from services.unit_of_work import UnitOfWork, unit_of_work
 
@@ -46,8 +46,10 @@ async def make(work: UnitOfWork, *, name: str, phone: str, password_hash: str) -
 
 async def run(*, name: str, phone: str, password: str) -> int:
     """Make the first admin in the database that the settings name; the new user's id."""
+    given = settings.get_settings()
+    transit.ensure_database(given, "database_url")
     await kms.open_keys()
-    await database.open_database(settings.get_settings().database_url.get_secret_value())
+    await database.open_database(given.database_url.get_secret_value())
     await hashing.open_hasher()
     try:
         password_hash = await hashing.hash_password(password)

@@ -55,7 +55,7 @@ class Desk:
             raise Overloaded from error
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self._url, server_settings=_LANE_SETTINGS, timeout=5)
+        return await database.connect(self._url, server_settings=_LANE_SETTINGS, timeout=5)
 
     def _committed(self, instructions: list[Instruction], receipts: list[Receipt]) -> None:
         hints.publish(posting.topics(instructions, receipts))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from infra import database
+from infra import database, transit
 from infra.settings import get_settings
 from services import audit_seals
 from services.ledger import verification_checks as checks
@@ -107,10 +107,12 @@ async def _findings(read: Snapshot, check: checks.Check) -> AsyncIterator[Findin
 
 async def main() -> int:
     """Verify the database that the settings name; print what was checked; the exit code."""
-    url = get_settings().database_url.get_secret_value()
+    settings = get_settings()
+    url = settings.database_url.get_secret_value()
     if not url:
         print("WALLET_DATABASE_URL is not set", file=sys.stderr)  # noqa: T201
         return 2
+    transit.ensure_database(settings, "database_url")
     await database.open_database(url, pool_size=1)
     started = time.monotonic()
     try:

@@ -31,7 +31,7 @@ async def other_url(stack: running.Running) -> AsyncIterator[str]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    arguments = [*running.UVICORN, "--port", str(port), "--workers", "1"]
+    arguments = [*running.API, "--port", str(port), "--workers", "1"]
     stack.children.start("second api", arguments, stack.env)
     url = f"http://127.0.0.1:{port}"
     await until(lambda: _serves(url), "the second API is ready")

@@ -14,7 +14,7 @@ import strawberry
 import uvicorn
 
 from infra import logging
-from transport import app, limits
+from transport import app, limits, serve
 
 
 class Refused(Exception):
@@ -194,22 +194,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(application: app.Application, *, port: int = 0) -> Iterator[int]:
-    """Serves an application as production does, in a thread; gives the port."""
+def served(application: app.Application, *, port: int = 0, **options: Any) -> Iterator[int]:
+    """Serves an application as production does, in a thread; gives the port.
+
+    ``options`` are uvicorn's, a certificate for instance.
+    """
     port = port or free_port()
-    config = uvicorn.Config(
-        application,
-        host="127.0.0.1",
-        port=port,
-        log_config=None,
-        access_log=False,
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-        ws_ping_timeout=None,
-        ws_max_size=256 * 1024,
-        http="transport.careful:CarefulProtocol",
-        timeout_graceful_shutdown=5,
-    )
+    usual = {**serve.OPTIONS, "loop": "auto", "timeout_graceful_shutdown": 5, **options}
+    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, **usual)
     server = uvicorn.Server(config)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
