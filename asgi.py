@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import schema
-from domain.refusals import Overloaded
+from domain.refusals import Overloaded, RateLimited
 from infra import database, hashing, hints, logging, migrate, transit
+from infra.buckets import Rate
 from infra.settings import get_settings
+from infra.throttle import Throttle
 from resolvers import sessions, topups
+from schema import fields
 from schema.context import Context, language
 from transport import console, socket
 from transport.app import GRAPHQL_PATH, Door, build
 from transport.arrival import Arrival
 from transport.failures import Unavailable
+from transport.rates import Gate, Rates
 from workers.process import Process, open_process
 
 settings = get_settings()
 logging.configure(level=settings.log_level, development=settings.development)
 transit.ensure(settings, serves=True)
+throttle = Throttle()
 _process: Process | None = None
 _CLOSES = {"OVER": socket.SESSION_ENDED, "COMES_BACK": socket.COME_BACK}
 
@@ -45,7 +50,14 @@ async def context(arrival: Arrival) -> Context:
         request_id=arrival.request_id,
         address=arrival.address,
         may_introspect=settings.development or viewer.staff,
+        holder=str(viewer.user_id) if state == "valid" else "",
     )
+
+
+def too_fast(arrival: Arrival, seconds: int) -> str:
+    """What who asks too fast is told, in their language."""
+    spoken = language(arrival.headers.get("accept-language", ""))
+    return RateLimited(retry_after_seconds=seconds).message(spoken)
 
 
 async def must_close(known: Context) -> int | None:
@@ -65,6 +77,8 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
         _process = await stack.enter_async_context(open_process(settings, url, listen=True))
         hints.current().on("session:", _recheck)
         hints.current().on("user:", _recheck_user)
+        throttle.open(settings.redis_url.get_secret_value())
+        stack.push_async_callback(throttle.close)
         yield
 
 
@@ -95,8 +109,14 @@ async def _valkey_ready() -> None:
     await _process.redis.ping()
 
 
+_rates = Rates(
+    address=Rate(settings.rate_address_per_minute, settings.rate_address_burst),
+    user=Rate(settings.rate_user_per_minute, settings.rate_user_burst),
+    costly=Rate(settings.rate_costly_per_minute, settings.rate_costly_burst),
+)
 app = build(
     schema=schema.schema,
+    gate=Gate(throttle, _rates, costly=fields.costly_fields(schema.schema), say=too_fast),
     door=Door(
         public_url=settings.public_url,
         allowed_origins=settings.origins,

@@ -48,6 +48,17 @@ SOCKET_CLOSES = Counter(
     ("code",),
     registry=REGISTRY,
 )
+RATE_LIMITED = Counter(
+    "wallet_rate_limited_total",
+    "Requests and operations refused for coming too fast, by whose bucket was empty.",
+    ("bucket",),
+    registry=REGISTRY,
+)
+RATE_LOCAL = Gauge(
+    "wallet_rate_local",
+    "1 while this process counts requests by itself because Valkey doesn't answer.",
+    registry=REGISTRY,
+)
 LANE_QUEUE = Gauge("wallet_lane_queue", "Instructions waiting for a lane.", registry=REGISTRY)
 LANE_BATCH = Histogram(
     "wallet_lane_batch",

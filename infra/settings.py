@@ -77,6 +77,13 @@ class Settings(BaseSettings):
     bank_secret: SecretStr = SecretStr("")
     bank_callback_secret: SecretStr = SecretStr("")
 
+    rate_address_per_minute: int = Field(default=6000, ge=1, le=6_000_000)
+    rate_address_burst: int = Field(default=3000, ge=1, le=1_000_000)
+    rate_user_per_minute: int = Field(default=600, ge=1, le=6_000_000)
+    rate_user_burst: int = Field(default=120, ge=1, le=1_000_000)
+    rate_costly_per_minute: int = Field(default=60, ge=1, le=6_000_000)
+    rate_costly_burst: int = Field(default=60, ge=1, le=1_000_000)
+
     code_hourly_max_per_phone: int = Field(default=5, ge=1)
     code_daily_max_per_phone: int = Field(default=10, ge=1)
     code_hourly_max_per_address: int = Field(default=30, ge=1)

@@ -18,6 +18,7 @@ class Context:
 
     `viewer` is the signed-in caller as the resolvers know it, or None. `session` says what became
     of the credentials: none sent, valid, ended (expired or revoked), or bad (forged, malformed).
+    `holder` is the caller's id as text for counting what they ask, "" for nobody.
     """
 
     viewer: Any = None
@@ -26,6 +27,7 @@ class Context:
     request_id: str = ""
     address: str = ""
     may_introspect: bool = False
+    holder: str = ""
     loaders: dict[str, Any] = field(default_factory=dict)
 
     def fresh(self) -> Context:

@@ -60,6 +60,7 @@ def mutation(
     calls: Callable[..., Any],
     description: str,
     refuses: tuple[type[refusals.Refusal], ...] = (),
+    costly: bool = False,
     deprecation_reason: str | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """A field that changes something.
@@ -67,7 +68,9 @@ def mutation(
     The decorated method is annotated with its success type only. Its GraphQL type is the union
     of that, of `refuses`, and of what is always possible, named after the method
     (`create_payment` gives `CreatePaymentResult`); raised refusals come out as data. The argument
-    `input` is described as its type is.
+    `input` is described as its type is. `costly`: it hashes a password or a new PIN, sends
+    texts, asks others for us, or writes for strangers, so that the limits of how fast somebody may
+    ask are tighter for it. Payments are not, though they check a PIN: five wrong tries lock it.
     """
 
     def decorate(function: Callable[..., Any]) -> StrawberryField:
@@ -79,7 +82,7 @@ def mutation(
             description=description,
             deprecation_reason=deprecation_reason,
             graphql_type=_result_type(function, refuses),
-            metadata={"calls": calls},
+            metadata={"calls": calls, "costly": costly},
         )
 
     return decorate
@@ -125,6 +128,18 @@ def with_one_of(schema: strawberry.Schema) -> strawberry.Schema:
         if isinstance(kind, GraphQLInputObjectType) and concrete is not None:
             kind.is_one_of = bool(getattr(concrete.definition, "is_one_of", False))
     return schema
+
+
+def costly_fields(schema: strawberry.Schema) -> frozenset[str]:
+    """The names, as clients write them, of the root fields that are marked as costly."""
+    names = schema.config.name_converter
+    return frozenset(
+        names.get_graphql_name(field)
+        for root in (schema.query, schema.mutation, schema.subscription)
+        if root is not None
+        for field in root.__strawberry_definition__.fields
+        if field.metadata.get("costly")
+    )
 
 
 def fields_without_rule(schema: strawberry.Schema) -> list[str]:

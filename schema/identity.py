@@ -207,6 +207,7 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
 
     @fields.mutation(
         calls=identity.request_verification_code,
+        costly=True,
         description="Send a six-digit code to a phone. One a minute, and a few an hour.",
     )
     async def request_verification_code(
@@ -223,6 +224,7 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
 
     @fields.mutation(
         calls=identity.register,
+        costly=True,
         description="Apply for a wallet. The application is reviewed; follow it by "
         "`viewerStatusEvents`.",
         refuses=(
@@ -254,6 +256,7 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
 
     @fields.mutation(
         calls=identity.set_payment_pin,
+        costly=True,
         description="Set or replace the payment PIN. Also opens a locked one.",
         refuses=(no.WrongCredentials, no.AccountNotActive),
     )

@@ -139,6 +139,7 @@ class LoginMutation:
 
     @fields.mutation(
         calls=logins.login,
+        costly=True,
         description="The first step of signing in, by phone and password: opens a challenge.",
         refuses=(no.WrongCredentials, no.AccountNotActive),
     )
@@ -159,6 +160,7 @@ class LoginMutation:
 
     @fields.mutation(
         calls=logins.send_login_code,
+        costly=True,
         description="Send a code to the phone of whoever the challenge is for.",
         refuses=(no.LoginChallengeInvalid,),
     )

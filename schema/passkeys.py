@@ -181,6 +181,7 @@ class PasskeyMutation:
 
     @fields.mutation(
         calls=passkeys.request_passkey_registration,
+        costly=True,
         description="Begin to add a passkey, with the password.",
         refuses=(no.WrongCredentials, no.AccountNotActive),
     )
@@ -221,6 +222,7 @@ class PasskeyMutation:
 
     @fields.mutation(
         calls=passkeys.remove_passkey,
+        costly=True,
         description="Accept a passkey no more, with the password.",
         refuses=(no.NotFound, no.LastPasskey, no.WrongCredentials, no.AccountNotActive),
     )
@@ -236,6 +238,7 @@ class PasskeyMutation:
 
     @fields.mutation(
         calls=passkeys.request_passkey_login,
+        costly=True,
         description="Begin to sign in by a passkey; nobody has to be named.",
     )
     async def request_passkey_login(

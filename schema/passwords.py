@@ -35,6 +35,7 @@ class PasswordMutation:
 
     @fields.mutation(
         calls=passwords.change_password,
+        costly=True,
         description="Replace the login password. Ends all other sessions and tells the owner.",
         refuses=(no.WrongCredentials, no.PasswordUnacceptable, no.PasswordUnchanged),
     )

@@ -187,6 +187,7 @@ class ProofChallengeMutation:
 
     @fields.mutation(
         calls=proof_challenges.send_proof_code,
+        costly=True,
         description="Send a code for a challenge to the caller's own phone. One a minute.",
         refuses=(no.ChallengeInvalid,),
     )

@@ -231,6 +231,7 @@ class WalletMutation:
 
     @fields.mutation(
         calls=wallets.link_bank_card,
+        costly=True,
         description="Link a bank card in the caller's own name; again gives the same card.",
         refuses=(no.CardRefused, no.BankUnavailable, no.AccountNotActive),
     )

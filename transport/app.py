@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from infra import logging
 from transport import callbacks as callbacks_module
-from transport import graphql, health, metrics, middleware, origins, proxies
+from transport import graphql, health, metrics, middleware, origins, proxies, rates
 from transport import limits as limits_module
 
 GRAPHQL_PATH = "/graphql"
@@ -129,6 +129,7 @@ def build(
     must_close: graphql.MustClose | None = None,
     door: Door = Door(),
     limits: limits_module.Limits | None = None,
+    gate: rates.Unlimited | None = None,
 ) -> Application:
     """The application: /graphql, /healthz, /readyz, /metrics, /callbacks/… and `extra_routes`."""
     allowed = origins.Origins(door.allowed_origins, own=door.public_url)
@@ -138,6 +139,7 @@ def build(
         limits=limits,
         must_close=must_close,
         allowed=allowed,
+        gate=gate,
     )
     others = Starlette(
         routes=[

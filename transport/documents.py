@@ -8,6 +8,7 @@ variables). Texts that aren't accepted are not remembered, so they can't push ot
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -52,6 +53,11 @@ class Prepared:
     operations: dict[str, OperationDefinitionNode]
     introspects: bool
     page_variables: frozenset[str]
+    roots: dict[str, tuple[str, ...]]
+
+    def fields(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
+        """The names of an operation's root fields, inside fragments as well."""
+        return self.roots[operation.name.value if operation.name else ""]
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation to run; Unacceptable if `name` doesn't choose exactly one."""
@@ -94,7 +100,11 @@ class Documents:
         if errors:
             raise Unacceptable(errors[:_ERRORS_MAX])
         return Prepared(
-            document, survey.operations, survey.introspects, frozenset(survey.page_variables)
+            document,
+            survey.operations,
+            survey.introspects,
+            frozenset(survey.page_variables),
+            {name: tuple(survey.roots(one)) for name, one in survey.operations.items()},
         )
 
 
@@ -142,6 +152,19 @@ class Survey:
             self._fragment(name, level=1)
         for operation in self.operations.values():
             self._check_defaults(operation)
+
+    def roots(self, operation: OperationDefinitionNode) -> Iterator[str]:
+        """The root fields of an operation. Only of a valid document: others may have cycles."""
+        return self._fields_of(operation.selection_set)
+
+    def _fields_of(self, selections: SelectionSetNode) -> Iterator[str]:
+        for selection in selections.selections:
+            if isinstance(selection, FieldNode):
+                yield selection.name.value
+            elif isinstance(selection, InlineFragmentNode):
+                yield from self._fields_of(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode):
+                yield from self._fields_of(self._fragments[selection.name.value].selection_set)
 
     def _measure(self, selections: SelectionSetNode, *, level: int) -> _Tally:
         if level > self._limits.depth + 1:

@@ -15,7 +15,6 @@ from typing import Any
 import strawberry
 from graphql import (
     ExecutionResult,
-    FieldNode,
     OperationDefinitionNode,
     OperationType,
     create_source_event_stream,
@@ -41,10 +40,14 @@ class Plan:
         return self.operation.operation
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The root fields, words of the schema; one that is asked for twice is there twice."""
+        return self.prepared.fields(self.operation)
+
+    @property
     def field(self) -> str:
-        """The first root field, a word of the schema (or ``…`` for a fragment)."""
-        first = self.operation.selection_set.selections[0]
-        return first.name.value if isinstance(first, FieldNode) else "…"
+        """The first of them."""
+        return self.fields[0]
 
 
 class Engine:

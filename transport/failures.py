@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from graphql import GraphQLError
 
 from infra import logging, metrics
+from transport import rates
 
 _log = logging.get("graphql")
 _MASKED = "Something went wrong on our side."
@@ -29,6 +30,7 @@ class Caller(Protocol):
     """What this room needs to know of a request's context."""
 
     session: Any
+    holder: str
     request_id: str
     may_introspect: bool
 
@@ -41,10 +43,20 @@ class Caller(Protocol):
         ...
 
 
-def answer(message: str, code: str, request_id: str) -> dict[str, Any]:
-    """An error that belongs to no place in a document."""
+def answer(message: str, code: str, request_id: str, **facts: Any) -> dict[str, Any]:
+    """An error that belongs to no place in a document; ``facts`` are more of its extensions."""
     metrics.OPERATION_ERRORS.labels(code).inc()
-    return {"message": message, "extensions": {"code": code, "requestId": request_id}}
+    return {"message": message, "extensions": {"code": code, "requestId": request_id, **facts}}
+
+
+def too_fast(refused: rates.TooFast, request_id: str) -> dict[str, Any]:
+    """The answer to who asks too fast."""
+    return answer(
+        refused.message,
+        "RATE_LIMITED",
+        request_id,
+        retryAfterSeconds=refused.retry_after_seconds,
+    )
 
 
 def before_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:

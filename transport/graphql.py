@@ -20,7 +20,7 @@ import strawberry
 from graphql import OperationType
 
 from infra import metrics
-from transport import arrival, documents, engine, failures, origins, socket
+from transport import arrival, documents, engine, failures, origins, rates, socket
 from transport import limits as limits_module
 
 _RESPONSE_JSON = "application/graphql-response+json"
@@ -67,11 +67,13 @@ class GraphQLEndpoint:
         limits: limits_module.Limits | None = None,
         must_close: MustClose | None = None,
         allowed: origins.Origins | None = None,
+        gate: rates.Unlimited | None = None,
     ) -> None:
         self.limits = limits or limits_module.Limits()
         self.engine = engine.Engine(schema, self.limits)
         self.context_factory = context_factory
         self.must_close = must_close
+        self.gate = gate or rates.Unlimited()
         self.sockets = socket.Sockets(self, allowed or origins.Origins())
 
     def recheck(self, concerns: Callable[[Any], bool] | None = None) -> None:
@@ -87,13 +89,16 @@ class GraphQLEndpoint:
         media = _JSON
         try:
             media = acceptable(came.headers.get("accept", "")[:1000])
-            request = await self._read(scope, receive, came)
-            status, response = await self._answer(request, scope["method"], came, media)
+            self.gate.ensure_open(came)
+            status, response = await self._answer(scope, receive, came, media)
         except Declined as declined:
             status, headers = declined.status, declined.headers
             response = {
                 "errors": [failures.answer(declined.message, declined.code, came.request_id)]
             }
+        except rates.TooFast as refused:
+            status, headers = 429, {"retry-after": str(refused.retry_after_seconds)}
+            response = {"errors": [failures.too_fast(refused, came.request_id)]}
         await _respond(send, status, response, media, headers)
 
     async def _read(self, scope: Any, receive: Any, came: arrival.Arrival) -> Request:
@@ -113,20 +118,33 @@ class GraphQLEndpoint:
         )
         return decoded(body)
 
-    async def _answer(
-        self, request: Request, method: str, came: arrival.Arrival, media: str
-    ) -> tuple[int, dict[str, Any]]:
-        never_ran = 400 if media == _RESPONSE_JSON else 200
+    async def _plan(self, scope: Any, receive: Any, came: arrival.Arrival) -> engine.Plan:
+        """What to run. What isn't run is counted here, what is when its caller is known."""
         try:
+            request = await self._read(scope, receive, came)
             if not request.query:
                 raise Declined(400, "BAD_REQUEST", "There is no query.")
             plan = self.engine.plan(request.query, request.operationName, request.variables)
-            _check_kind(plan.kind, method)
-            caller = await self.context_factory(came)
+            _check_kind(plan.kind, scope["method"])
+        except Declined:
+            await self.gate.refused(came, cost=1)
+            raise
+        except documents.Unacceptable:
+            await self.gate.refused(came, cost=rates.REFUSED_DOCUMENT_COST)
+            raise
+        return plan
+
+    async def _answer(
+        self, scope: Any, receive: Any, came: arrival.Arrival, media: str
+    ) -> tuple[int, dict[str, Any]]:
+        never_ran = 400 if media == _RESPONSE_JSON else 200
+        try:
+            plan = await self._plan(scope, receive, came)
+            caller = await self.gate.caller(came, plan.fields, self.context_factory)
             response = await self.engine.execute(plan, caller)
         except documents.Unacceptable as refused:
             return never_ran, failures.refusal(refused.errors, came.request_id)
-        except Declined:
+        except (Declined, rates.TooFast):
             raise
         except failures.Unavailable as busy:
             raise Declined(503, "OVERLOADED", str(busy), **{"retry-after": "1"}) from None

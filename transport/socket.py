@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from infra import logging, metrics
-from transport import arrival, documents, failures, origins
+from transport import arrival, documents, engine, failures, origins, rates
 
 if TYPE_CHECKING:
     from transport import graphql
@@ -82,6 +82,12 @@ class Sockets:
         if not self._allowed.allow(scope):
             await send({"type": "websocket.close", "code": 1008})
             return
+        try:
+            self._endpoint.gate.ensure_open(came)
+            await self._endpoint.gate.operation(came)
+        except rates.TooFast as refused:
+            await _turn_away(scope, send, refused.retry_after_seconds)
+            return
         known = PROTOCOL in scope.get("subprotocols", ())
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if known else None})
         if not known:
@@ -127,6 +133,17 @@ class Sockets:
             if not self._held[socket.holder]:
                 del self._held[socket.holder]
         socket.holder = ""
+
+
+async def _turn_away(scope: Any, send: Any, retry_after_seconds: int) -> None:
+    """429 in place of a handshake, where the server can say it."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    headers = [(b"retry-after", str(retry_after_seconds).encode()), (b"content-length", b"0")]
+    start = {"type": "websocket.http.response.start", "status": 429, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 class Socket:
@@ -252,13 +269,12 @@ class Socket:
     async def _run(self, id: str, request: Subscribe) -> None:
         metrics.SUBSCRIPTIONS.inc()
         try:
-            plan = self._endpoint.engine.plan(
-                request.query, request.operationName, request.variables
-            )
-            await self._run_plan(id, plan)
+            await self._run_plan(id, await self._plan(request))
         except documents.Unacceptable as refused:
             response = failures.refusal(refused.errors, self._came.request_id)
             await self._end(id, response["errors"])
+        except rates.TooFast as refused:
+            await self._end(id, [failures.too_fast(refused, self._came.request_id)])
         except Close:
             raise
         except Exception as error:
@@ -267,7 +283,20 @@ class Socket:
             metrics.SUBSCRIPTIONS.dec()
             self._forget(id)
 
-    async def _run_plan(self, id: str, plan: Any) -> None:
+    async def _plan(self, request: Subscribe) -> engine.Plan:
+        gate = self._endpoint.gate
+        gate.ensure_open(self._came)
+        try:
+            plan = self._endpoint.engine.plan(
+                request.query, request.operationName, request.variables
+            )
+        except documents.Unacceptable:
+            await gate.refused(self._came, cost=rates.REFUSED_DOCUMENT_COST)
+            raise
+        await gate.operation(self._came, plan.fields, holder=self.caller.holder)
+        return plan
+
+    async def _run_plan(self, id: str, plan: engine.Plan) -> None:
         if plan.kind.value != "subscription":
             response = await self._endpoint.engine.execute(plan, self.caller.fresh())
             if not await self._next(id, response):

@@ -302,6 +302,7 @@ def production(
         "BANK_URL": "https://127.0.0.1:1",
         **{f"{name}_URL": "https://127.0.0.1:1" for name in ("SMS", "PUSH", "MAIL")},
         "PASSWORD_COST": "4",
+        "RATE_COSTLY_BURST": "2",
         "ENCRYPTION_KEYS": f"1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         **{name: secrets.token_hex(32) for name in (*names, "BANK_CALLBACK_SECRET")},
     }
@@ -357,3 +358,37 @@ async def test_an_installation_serves_by_its_own_certificate_and_not_in_the_clea
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get(f"http://localhost:{port}/readyz")
+
+
+LOGIN = """mutation Login($input: LoginInput!) { login(input: $input) { __typename } }"""
+
+
+async def test_an_installation_bounds_what_strangers_can_make_it_work_for(
+    servers: embedded.Servers,
+    database_: Database,
+    authority: Authority,
+    ours: Certificate,
+    superuser: asyncpg.Connection,
+    tmp_path: Path,
+) -> None:
+    asked = {"query": LOGIN, "variables": {"input": {"phone": "+8613800138000", "password": "x"}}}
+    trusted = ssl.create_default_context(cafile=authority.path)
+    with production(servers, database_, ours, tmp_path / "log") as port:
+        url = f"https://localhost:{port}"
+        async with httpx.AsyncClient(base_url=url, verify=trusted, trust_env=False) as client:
+            # The third at the latest; a process that just began counts alone, and more strictly.
+            met = [await client.post("/graphql", json=asked) for _ in range(3)]
+            count = "select coalesce(sum(failures), 0) from login_throttle"
+            tries = await superuser.fetchval(count)
+            met.append(
+                await client.post("/graphql", json=asked, headers={"accept-language": "zh-CN"})
+            )
+            assert await superuser.fetchval(count) == tries
+            other = await client.post("/graphql", json={"query": "{ __typename }"})
+    assert met[0].status_code == 200
+    assert [answer.status_code for answer in met[2:]] == [429, 429]
+    [error] = met[-1].json()["errors"]
+    assert error["message"].startswith("操作过于频繁")
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+    assert met[-1].headers["retry-after"] == str(error["extensions"]["retryAfterSeconds"])
+    assert other.status_code == 200

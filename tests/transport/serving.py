@@ -28,6 +28,7 @@ class Caller:
     session: str = "none"
     request_id: str = ""
     may_introspect: bool = False
+    holder: str = ""
     world: World | None = None
     loaded: int = 0
 
@@ -53,7 +54,8 @@ class World:
         session = {"": "none", "ended": "ended", "forged": "bad"}.get(token, "valid")
         if token == "broken":
             raise RuntimeError("13800001111 could not be looked up")
-        return Caller(session, came.request_id, token == "staff", self)
+        holder = token if session == "valid" else ""
+        return Caller(session, came.request_id, token == "staff", holder, self)
 
     async def must_close(self, _caller: Caller) -> int | None:
         self.checks += 1
