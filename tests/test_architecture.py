@@ -401,6 +401,19 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     assert not offenders, listed(offenders)
 
 
+_TEST = re.compile(r"`(test_\w+)`")
+_TEST_DEFINED = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    files = [path for path in tracked() if path.match("tests/**/test_*.py")]
+    defined = {name for path in files for name in _TEST_DEFINED.findall(text_of(path))}
+    named = {(page.name, name) for page in pages() for name in _TEST.findall(text_of(page))}
+    assert len(named) > 40
+    missing = {(page, name) for page, name in named if name not in defined}
+    assert not missing, listed(sorted(f"{page}: {name}" for page, name in missing))
+
+
 def examples(*languages: str) -> list[tuple[str, str]]:
     """The fenced blocks of our documents in these languages, each with where it stands."""
     return [
