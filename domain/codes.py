@@ -5,14 +5,14 @@ from __future__ import annotations
 from domain.identity import CodePurpose
 
 OPEN = frozenset({CodePurpose.REGISTER, CodePurpose.RESET_PASSWORD})
-"""What anybody may ask for, for any phone. Counted apart from the rest: a stranger who uses up the
+"""What anybody has sent, to any phone. Counted apart from the rest: a stranger who uses up the
 texts of a phone (or of the city) must not keep its owner from signing in or paying."""
 
 OWN = frozenset({CodePurpose.STEP_UP})
 """What a signed-in caller may ask for, for the own phone only."""
 
-BOUND = frozenset(CodePurpose) - OPEN - OWN
-"""What is sent within a request of its own (a login, a payment, a change of phone), bound to it."""
+BOUND = frozenset(CodePurpose) - {CodePurpose.REGISTER} - OWN
+"""What is sent within a request of its own (a login, a payment, a reset), bound to it."""
 
 TO_KNOWN_PHONES = frozenset(CodePurpose) - {CodePurpose.REGISTER, CodePurpose.CHANGE_PHONE}
 """What is worth sending only if the phone is somebody's; the job that sends finds out."""

@@ -17,7 +17,9 @@ class NoticeKind(StrEnum):
     REGISTRATION_REFERRED = "REGISTRATION_REFERRED"
     REGISTRATION_REJECTED = "REGISTRATION_REJECTED"
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - no password
+    PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105 - no password
     PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
+    PIN_CHANGED = "PIN_CHANGED"
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
     TRANSFER_SENT = "TRANSFER_SENT"
@@ -80,9 +82,16 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PASSKEY_REMOVED,
         NoticeKind.PASSKEY_REFUSED,
         NoticeKind.PASSWORD_CHANGED,
+        NoticeKind.PASSWORD_RESET,
+        NoticeKind.PIN_CHANGED,
     }
 )
 """Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
+
+ENDS_SESSIONS: frozenset[NoticeKind] = frozenset(
+    {NoticeKind.PASSWORD_CHANGED, NoticeKind.PASSWORD_RESET}
+)
+"""Told to the devices, too, that are signed out by what it tells: one of them is the owner's."""
 
 GROUPS: dict[NoticeGroup, frozenset[NoticeKind]] = {
     NoticeGroup.PAYMENTS: frozenset(
@@ -192,6 +201,20 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "Password changed",
         "Your login password was changed, and other devices were signed out. If it wasn't you, "
         "freeze your wallet at once and call us.",
+    ),
+    NoticeKind.PASSWORD_RESET: (
+        "登录密码已重置",
+        "您的登录密码已通过“忘记密码”重置，所有设备已退出登录，24小时内转出金额受限。如非本人操作，请立即联系客服。",
+        "Password reset",
+        "Your login password was reset by “forgotten password”. All devices were signed out, and "
+        "little can leave your wallet for 24 hours. If it wasn't you, call our hotline at once.",
+    ),
+    NoticeKind.PIN_CHANGED: (
+        "支付密码已更换",
+        "您的支付密码已更换。如非本人操作，请立即冻结钱包并更改登录密码。",
+        "Payment PIN changed",
+        "Your payment PIN was replaced. If it wasn't you, freeze your wallet and change your "
+        "password at once.",
     ),
     NoticeKind.PASSWORD_REMINDER: (
         "登录密码提醒",

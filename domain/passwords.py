@@ -55,8 +55,11 @@ def normalised(password: str) -> str | None:
     return plain if LENGTH_MIN <= len(plain) <= LENGTH_MAX else None
 
 
-def acceptable(password: str, owner: Owner) -> bool:
-    """8 to 128 characters of any script, not common, no run, nothing known of its owner."""
+def acceptable(password: str, owner: Owner | None) -> bool:
+    """8 to 128 characters of any script, not common, no run, nothing known of its owner.
+
+    ``owner`` is None as long as nobody has proven to be one.
+    """
     plain = normalised(password)
     if plain is None:
         return False
@@ -65,7 +68,7 @@ def acceptable(password: str, owner: Owner) -> bool:
         not _is_common(lowered)
         and len(set(lowered)) >= 4
         and not is_run(lowered)
-        and not any(part in lowered for part in _known_of(owner))
+        and not any(part in lowered for part in (_known_of(owner) if owner is not None else ()))
     )
 
 

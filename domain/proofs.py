@@ -27,6 +27,7 @@ class Action(StrEnum):
 
     CHANGE_PASSWORD = "CHANGE_PASSWORD"  # noqa: S105 - no password
     CHANGE_PHONE = "CHANGE_PHONE"
+    RESET_PIN = "RESET_PIN"
     EXPORT_DATA = "EXPORT_DATA"
     CLOSE_ACCOUNT = "CLOSE_ACCOUNT"
 

@@ -361,6 +361,23 @@ class PasswordUnchanged(Refusal):
     zh = "新密码不能与原密码相同。"
 
 
+class ResetProofInvalid(Refusal):
+    """The request, its code or the second proof isn't right, or was tried too often; which of them
+    is not told, nor whether anybody has the phone number."""
+
+    watched = True
+    en = "This could not be confirmed. Please check what you entered, or start again."
+    zh = "验证未通过，请核对输入的信息或重新开始。"
+
+
+class IdentityInvalid(Refusal):
+    """Name and ID number aren't those that the city has reviewed for the caller."""
+
+    watched = True
+    en = "Name and ID number do not match our records."
+    zh = "姓名与证件号码不符。"
+
+
 class UnderAge(Refusal):
     """The applicant is younger than 16."""
 

@@ -29,6 +29,7 @@ MODELS = [
     "models.merchants",
     "models.notices",
     "models.passkeys",
+    "models.password_resets",
     "models.proof_challenges",
     "models.proofs",
     "models.refunds",

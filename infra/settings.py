@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     staff_session_seconds: int = Field(default=12 * 3600, ge=3600)
 
     accounts_max_per_person: int = Field(default=3, ge=1, le=50)
+    caution_seconds: int = Field(default=86_400, ge=1, le=604_800)
+    caution_day_max_minor: int = Field(default=50_000, ge=0)
 
     sms_url: str = ""
     sms_secret: SecretStr = SecretStr("")

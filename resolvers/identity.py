@@ -18,11 +18,11 @@ from infra import hashing, hints
 from resolvers import devices, registrations
 from resolvers.devices import Described
 from resolvers.registrations import NOTHING_TOLD, Told
-from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
+from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access
 from services import people
-from services.identity import arrivals, codes, logins, pins, registration, sessions
+from services.identity import arrivals, codes, logins, registration, sessions
 from services.identity.arrivals import SignedIn
-from services.unit_of_work import Snapshot, snapshot, unit_of_work
+from services.unit_of_work import snapshot, unit_of_work
 
 _PASSWORD_LENGTH_MAX = 1_000
 
@@ -84,30 +84,6 @@ async def register(
         return await arrivals.admit_new(
             work, user_id, new_device, address=address, registering=True
         )
-
-
-@access(ACTIVE)
-async def set_payment_pin(viewer: Viewer, *, password: str, pin: str, address: str) -> Viewer:
-    """Set or replace the payment PIN; also opens a locked one. The caller as of after it.
-
-    Raises InvalidInput, WrongCredentials, RateLimited, Overloaded.
-    """
-    if not rules.pin_acceptable(pin, phone=people.phone_of(viewer)):
-        raise refusals.InvalidInput(
-            path=("input", "pin"),
-            en="Six digits that are hard to guess: no run, no pattern, no date, no part of your"
-            " number.",
-            zh="请设置六位不易猜到的数字：不能连号、重复，不能是生日等日期，也不能是手机号的一部分。",
-        )
-    attempt, new_hash = await shown_password(viewer, password=password, address=address)
-    try:
-        pin_hash = await hashing.hash_pin(viewer.user_id, pin)
-    except hashing.HasherBusy:
-        raise refusals.Overloaded from None
-    async with unit_of_work() as work:
-        await logins.succeed(work, attempt, new_hash=new_hash)
-        await pins.keep(work, user_id=viewer.user_id, pin_hash=pin_hash)
-        return await _current(work, _session_id(viewer))
 
 
 @access(SIGNED_IN)
@@ -199,14 +175,14 @@ def ensure_room() -> None:
 
 def _ensure_may_ask(viewer: Viewer, phone: str, purpose: CodePurpose) -> None:
     """Raises NotSignedIn, InvalidInput. Says nothing about phones other than the caller's own."""
-    if purpose in codes_rules.OPEN:
-        return
     if purpose in codes_rules.BOUND:
         raise refusals.InvalidInput(
             path=("input", "purpose"),
             en="This code is sent by the request that needs it.",
             zh="此类验证码由相应的操作发送。",
         )
+    if purpose in codes_rules.OPEN:
+        return
     if not viewer.signed_in:
         raise refusals.NotSignedIn
     if phone != people.phone_of(viewer):
@@ -259,10 +235,3 @@ async def right_password(
     if not checked.right:
         raise refusals.WrongCredentials(path=path)
     return new_hash
-
-
-async def _current(read: Snapshot, session_id: UUID) -> Viewer:
-    viewer = await sessions.viewer_by_session(read, session_id)
-    if viewer is None:
-        raise refusals.NotSignedIn
-    return viewer

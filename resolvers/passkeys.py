@@ -16,7 +16,7 @@ from infra import authenticators
 from resolvers import devices, identity
 from resolvers.devices import Described
 from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
-from services import people
+from services import people, wallets
 from services.identity import arrivals, logins, passkeys, proof_challenges
 from services.identity.arrivals import SignedIn
 from services.identity.passkeys import NAME_LENGTH_MAX, Passkey, Removal
@@ -91,9 +91,12 @@ async def register_passkey(
             raise refusals.ChallengeInvalid(path=("input", "challengeId"))
         answer_hash = hashlib.sha256(registered.credential_id).digest()
         await proof_challenges.use(work, challenge.id, answer_hash=answer_hash)
-        return await passkeys.add(
+        added = await passkeys.add(
             work, user_id=viewer.user_id, registered=registered, name=kept_name
         )
+        # It took a password and a session, and is the strongest proof from now on.
+        await wallets.take_care(work, user_id=viewer.user_id, key=f"passkey:{added.id}")
+        return added
 
 
 @access(ACTIVE)
@@ -128,12 +131,7 @@ async def remove_passkey(
 @access(ANYONE)
 async def request_passkey_login(viewer: Viewer, *, origin: str, address: str) -> Asked:
     """Ask whoever it is for any passkey of ours, on a page of this origin. Raises RateLimited."""
-    if origin not in authenticators.party().origins:
-        raise refusals.InvalidInput(
-            path=("input", "origin"),
-            en="Passkeys of this wallet can't be used on this page.",
-            zh="此页面无法使用本钱包的通行密钥。",
-        )
+    ensure_origin(origin)
     async with unit_of_work() as work:
         made = await proof_challenges.make_for_stranger(work, address=address, terms_digest=_LOGIN)
     options = authenticators.request_options(challenge=made.nonce)
@@ -163,6 +161,16 @@ async def login_with_passkey(
         if verdict.refusal is None:
             return await _sign_in(work, verdict.user_id, given, address=address)
     raise verdict.refusal
+
+
+def ensure_origin(origin: str) -> None:
+    """Raises InvalidInput for a page that our passkeys don't work on."""
+    if origin not in authenticators.party().origins:
+        raise refusals.InvalidInput(
+            path=("input", "origin"),
+            en="Passkeys of this wallet can't be used on this page.",
+            zh="此页面无法使用本钱包的通行密钥。",
+        )
 
 
 async def _sign_in(work: UnitOfWork, user_id: int, given: NewDevice, *, address: str) -> SignedIn:

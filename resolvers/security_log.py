@@ -17,13 +17,17 @@ from services import audit
 
 ACTS: dict[str, tuple[str, ...]] = {
     "devices": ("revoke_device",),
-    "identity": ("request_verification_code", "register", "set_payment_pin"),
+    "identity": ("request_verification_code", "register"),
     "logins": ("login", "send_login_code", "complete_login"),
     "passwords": ("change_password",),
     "passkeys": (
         "request_passkey_registration", "register_passkey", "remove_passkey",
         "request_passkey_login", "login_with_passkey",
     ),
+    "password_resets": (
+        "request_password_reset", "request_password_reset_passkey", "complete_password_reset",
+    ),
+    "pins": ("set_payment_pin",),
     "proof_challenges": (
         "request_payment_challenge", "request_step_up_challenge", "send_proof_code",
     ),

@@ -12,8 +12,10 @@ from schema.merchants import MerchantQuery
 from schema.nodes import NodeQuery
 from schema.notices import NoticeMutation, NoticeSubscription
 from schema.passkeys import PasskeyMutation
+from schema.password_resets import PasswordResetMutation
 from schema.passwords import PasswordMutation
 from schema.payments import PaymentMutation, PaymentSubscription
+from schema.pins import PinMutation
 from schema.proof_challenges import ProofChallengeMutation
 from schema.refund_desk import RefundStaffMutation
 from schema.refunds import RefundMutation
@@ -33,7 +35,9 @@ class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, Nod
 @strawberry.type(description="What can be changed. Every result is a success or a named error.")
 class Mutation(
     IdentityMutation,
+    PinMutation,
     PasswordMutation,
+    PasswordResetMutation,
     RegistrationMutation,
     IdentityStaffMutation,
     PasskeyMutation,

@@ -55,7 +55,7 @@ enums.described(
     LOGIN="To sign in on a new device; sent within the login.",
     PAYMENT="To confirm one payment; sent with its challenge.",
     RESET_PASSWORD="To set a new password; "  # noqa: S106 - says what it is for
-    "nothing is sent to a number that isn't registered.",
+    "sent by `requestPasswordReset`.",
     CHANGE_PHONE="To move an account to another number; sent by that request.",
     STEP_UP="To confirm a security setting; for the caller's own number, with a session.",
 )
@@ -159,14 +159,6 @@ class RegisterInput:
     )
 
 
-@strawberry.input(description="A new payment PIN.")
-class SetPaymentPinInput:
-    """See `resolvers.identity.set_payment_pin`."""
-
-    password: str = strawberry.field(description="The login password, to prove who asks.")
-    pin: str = strawberry.field(description="Six digits that are hard to guess.")
-
-
 @strawberry.type(description="A code is on its way, if the number can receive one.")
 class RequestVerificationCodeSuccess:
     """The same for every phone."""
@@ -181,13 +173,6 @@ class RegisterSuccess:
     session: sessions.SessionTokens = strawberry.field(description="The tokens of the new session.")
     viewer: LazyViewer = strawberry.field(description="The new user.")
     device: devices.Device = strawberry.field(description="The user's first device.")
-
-
-@strawberry.type(description="The payment PIN is set.")
-class SetPaymentPinSuccess:
-    """All five tries are free again."""
-
-    viewer: LazyViewer = strawberry.field(description="The caller, who has a PIN now.")
 
 
 @strawberry.type
@@ -253,21 +238,6 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
             viewer=callers.of(signed_in.viewer),
             device=devices.Device.of(signed_in.device, signed_in.viewer),
         )
-
-    @fields.mutation(
-        calls=identity.set_payment_pin,
-        costly=True,
-        description="Set or replace the payment PIN. Also opens a locked one.",
-        refuses=(no.WrongCredentials, no.AccountNotActive),
-    )
-    async def set_payment_pin(self, info: Info, input: SetPaymentPinInput) -> SetPaymentPinSuccess:
-        changed = await identity.set_payment_pin(
-            info.context.viewer,
-            password=input.password,
-            pin=input.pin,
-            address=info.context.address,
-        )
-        return SetPaymentPinSuccess(viewer=callers.of(changed))
 
 
 @strawberry.type

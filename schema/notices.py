@@ -29,6 +29,8 @@ enums.described(
     REGISTRATION_REFERRED="A person looks at the registration.",
     REGISTRATION_REJECTED="The registration was not approved.",
     PASSWORD_CHANGED="The login password was changed.",  # noqa: S106 - no password
+    PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
+    PIN_CHANGED="The payment PIN was replaced.",
     PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
     PAYMENT_SUCCEEDED="The user paid.",
     PAYMENT_RECEIVED="The merchant was paid.",

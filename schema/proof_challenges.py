@@ -26,6 +26,7 @@ enums.described(
     "What moves no money and still needs a fresh proof.",
     CHANGE_PASSWORD="To set a new password.",  # noqa: S106 - says what it is for
     CHANGE_PHONE="To move the account to another phone number.",
+    RESET_PIN="To replace a payment PIN that is forgotten or locked; by a passkey.",
     EXPORT_DATA="To get all data that is kept about the caller.",
     CLOSE_ACCOUNT="To close the account for good.",
 )

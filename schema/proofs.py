@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 
 from domain import proofs as domain
+from domain import recovery
 from domain import refusals as no
 from schema import nodes
 
@@ -42,6 +43,19 @@ class PasskeyAnswerInput:
     )
 
 
+@strawberry.input(description="Who somebody is, to those who have reviewed the ID.")
+class IdentityProofInput:
+    """Five wrong ones in a day are the end of it for that day."""
+
+    name: str = strawberry.field(description="The registered name.")
+    id_number_last6: str = strawberry.field(
+        description="The last six characters of the resident ID number."
+    )
+
+    def given(self) -> recovery.Identity:
+        return recovery.Identity(self.name, self.id_number_last6)
+
+
 @strawberry.input(one_of=True, description="A proof of who the caller is: exactly one of these.")
 class PaymentProofInput:
     """Which ones do is said by the challenge, and by `ProofTooWeakError`."""
@@ -70,13 +84,16 @@ class PaymentProofInput:
                 code=self.pin_and_code.code,
             )
         if self.passkey:
-            return domain.Passkey(
-                challenge_id=_uuid(
-                    self.passkey.challenge_id, "ProofChallenge", "passkey", "challengeId"
-                ),
-                credential=self.passkey.credential,
-            )
+            return passkey_given(self.passkey)
         return domain.Pin(self.pin or "")
+
+
+def passkey_given(answer: PasskeyAnswerInput) -> domain.Passkey:
+    """As the resolvers take it. An id that is none of ours names no challenge."""
+    return domain.Passkey(
+        challenge_id=_uuid(answer.challenge_id, "ProofChallenge", "passkey", "challengeId"),
+        credential=answer.credential,
+    )
 
 
 def _uuid(id: str, kind: str, *path: str) -> UUID:

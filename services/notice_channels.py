@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain import notices, refusals
@@ -29,12 +30,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An app that takes push messages."""
+    """An app that takes push messages; ``ended_at`` if its session is over."""
 
     id: UUID
     user_id: int
     platform: PushPlatform
     token: str = field(repr=False)
+    ended_at: datetime | None = None
 
 
 Preferences = dict[NoticeGroup, frozenset[NoticeChannel]]
@@ -117,19 +119,29 @@ async def forget_tokens(work: UnitOfWork, token_ids: Sequence[UUID]) -> None:
     await work.execute("delete from push_token where id = any($1::uuid[])", token_ids)
 
 
-async def tokens_of(read: Snapshot, user_ids: Sequence[int]) -> list[Token]:
-    """The tokens of these users' sessions that go on."""
+async def tokens_of(
+    read: Snapshot, user_ids: Sequence[int], *, ended: Sequence[tuple[int, datetime]] = ()
+) -> list[Token]:
+    """The tokens of these users' sessions that go on.
+
+    ``ended`` (user, time): those, too, that a change of the user's credentials has ended at that
+    time, for the notice that says so: the owner holds one of those devices.
+    """
     rows = await read.fetch(
-        "select t.id, t.user_id, t.token, t.platform from push_token t"
+        "select t.id, t.user_id, t.token, t.platform, s.revoked_at from push_token t"
         " join session s on s.id = t.session_id"
-        " where t.user_id = any($1::bigint[]) and s.revoked_at is null"
-        " and s.refresh_expires_at > ledger.now() order by t.id",
+        " where t.user_id = any($1::bigint[]) and (s.revoked_at is null"
+        " and s.refresh_expires_at > ledger.now() or (t.user_id, s.revoked_at) in"
+        " (select * from unnest($2::bigint[], $3::timestamptz[]))) order by t.id",
         user_ids,
+        [user_id for user_id, _ in ended],
+        [at for _, at in ended],
     )
     return [
         Token(
             id=row["id"],
             user_id=row["user_id"],
+            ended_at=row["revoked_at"],
             platform=PushPlatform(row["platform"]),
             token=encryption.decrypt(_TOKEN, row["id"], row["token"]),
         )

@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from domain import notice_words
+from domain import notices as notice_rules
 from domain.notices import NoticeChannel, PushPlatform
 from infra import encryption
 from services import notice_channels, notices, people
@@ -68,18 +69,30 @@ async def to_send(read: Snapshot, args: Sequence[str]) -> list[Sms | Push]:
         for ask in asks
         if ask.channel is NoticeChannel.PUSH and ask.notice_id in people_told
     }
-    tokens = await notice_channels.tokens_of(read, sorted(pushed)) if pushed else []
+    ended = [
+        (one.user_id, one.created_at) for one in opened if one.kind in notice_rules.ENDS_SESSIONS
+    ]
+    tokens = await notice_channels.tokens_of(read, sorted(pushed), ended=ended) if pushed else []
     found: list[Sms | Push] = []
     for ask in asks:
         if ask.notice_id not in people_told:
             continue
         row, notice = people_told[ask.notice_id]
         if ask.channel is NoticeChannel.PUSH:
-            mine = [token for token in tokens if token.user_id == notice.user_id]
+            mine = [token for token in tokens if _reaches(token, notice)]
             found += [_push(row, notice, token) for token in mine]
         else:
             found += _sms(row, notice, ask)
     return found
+
+
+def _reaches(token: Token, notice: Notice) -> bool:
+    """An app whose session has ended hears what ended it, and nothing else."""
+    if token.user_id != notice.user_id:
+        return False
+    return token.ended_at is None or (
+        token.ended_at == notice.created_at and notice.kind in notice_rules.ENDS_SESSIONS
+    )
 
 
 def _push(row: asyncpg.Record, notice: Notice, token: Token) -> Push:

@@ -11,9 +11,10 @@ import asyncpg
 
 from domain import ledger
 from domain.ledger import CITY_ACTOR_ID, FreezeLevel, Instruction, Operation
-from infra import encryption
+from infra import encryption, settings
 from infra.bank import LinkedCard
 from services import people
+from services.ledger import posting
 from services.unit_of_work import Snapshot, UnitOfWork
 
 CARDS_MAX = 20
@@ -136,6 +137,27 @@ def be_careful(*, account_id: int, seconds: int, day_max_minor: int, key: str) -
         legs=ledger.touch(account_id),
         detail={"seconds": seconds, "day_max": day_max_minor},
     )
+
+
+async def take_care(work: UnitOfWork, *, user_id: int, key: str) -> None:
+    """From now on and for a while little may leave a user's wallet, as the settings say.
+
+    For whoever's credentials have just changed; nothing for somebody without a resident's wallet.
+    It locks the account: call it last. ``key`` names what happened.
+    """
+    account_id = await work.fetchval(
+        "select id from ledger.account where owner_id = $1 and role = 1 and status <> 4", user_id
+    )
+    if account_id is None:
+        return
+    caution = settings.get_settings()
+    instruction = be_careful(
+        account_id=account_id,
+        seconds=caution.caution_seconds,
+        day_max_minor=caution.caution_day_max_minor,
+        key=key,
+    )
+    ledger.check(await posting.post(work, instruction))
 
 
 def card_index(number: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from domain.identity import ANONYMOUS, CodePurpose, Viewer
 from domain.proofs import Passkey, PinAndCode
+from infra import settings
 from resolvers import passkeys, proof_challenges
 from resolvers.proof_challenges import Deed
 from services import people as persons
@@ -35,12 +37,14 @@ async def begun(viewer: Viewer, *, password: str = PASSWORD) -> passkeys.Asked:
 async def added(
     viewer: Viewer, device: Authenticator | None = None, *, name: str = "我的手机"
 ) -> tuple[Authenticator, passkeys.Passkey]:
-    """A device with a passkey of the viewer's."""
+    """A device with a passkey of the viewer's, old enough for large sums."""
     device = device or Authenticator()
     asked = await begun(viewer)
-    row = await passkeys.register_passkey(
-        viewer, challenge_id=asked.id, credential=device.create(asked.options), name=name
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings.get_settings(), "caution_day_max_minor", 10**12)
+        row = await passkeys.register_passkey(
+            viewer, challenge_id=asked.id, credential=device.create(asked.options), name=name
+        )
     return device, row
 
 

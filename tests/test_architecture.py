@@ -53,8 +53,10 @@ PARTS = {
 HOMES = {
     "logins": "identity/logins.py",
     "passkeys": "identity/passkeys.py",
+    "pins": "identity/pins.py",
     "proof_challenges": "identity/proof_challenges.py",
     "proofs": "identity/proofs.py",
+    "password_resets": "identity/password_resets.py",
     "passwords": "identity/passwords.py",
     "registrations": "identity/registration.py",
     "sessions": "identity/sessions.py",

@@ -115,12 +115,32 @@ async def spend_try(
 
     Phone, purpose and subject must be those that it was asked for; if not, no try is spent.
     """
+    return await spend_try_of(
+        work,
+        phone_index=people.phone_index(phone),
+        purpose=purpose,
+        verification_id=verification_id,
+        code=code,
+        subject=subject,
+    )
+
+
+async def spend_try_of(
+    work: UnitOfWork,
+    *,
+    phone_index: str,
+    purpose: CodePurpose,
+    verification_id: UUID,
+    code: str,
+    subject: str = "",
+) -> Tried:
+    """The same where only the index of the phone is known."""
     row = await work.fetchrow(
         "update verification_code set tries_left = tries_left - 1 where id = $1"
         " and phone_index = $2 and purpose = $3 and subject = $4"
         " and tries_left > 0 and used_at is null and expires_at > $5 returning id, code_hash",
         verification_id,
-        people.phone_index(phone),
+        phone_index,
         purpose,
         subject,
         work.now,
@@ -142,6 +162,16 @@ async def use(work: UnitOfWork, code_id: UUID) -> None:
     )
     if used is None:
         raise refusals.CodeInvalid(path=("input", "code"))
+
+
+async def give_back_try(work: UnitOfWork, verification_id: UUID) -> None:
+    """Nothing came of the try (the hasher was busy): it doesn't count."""
+    await work.execute(
+        "update verification_code set tries_left = least(tries_left + 1, $2)"
+        " where id = $1 and used_at is null",
+        verification_id,
+        CODE_TRIES,
+    )
 
 
 async def to_send(read: Snapshot, code_id: UUID, *, language: str) -> Message | None:

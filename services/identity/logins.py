@@ -51,15 +51,48 @@ async def begin(work: UnitOfWork, *, phone: str, address: str) -> Attempt:
     known = await work.fetchval(
         "select exists (select from login_throttle where key = $1)", place_key
     )
-    key = place_key if known else encryption.blind_index("login phone", index)
+    key = place_key if known else _phone_key(index)
     return await _begin(work, index, key=key, address=address)
 
 
 async def begin_for_user(work: UnitOfWork, *, user_id: int, address: str) -> Attempt:
     """The same for somebody signed in who has to show the password again. Raises RateLimited."""
     index = await work.fetchval("select phone_index from users where id = $1", user_id)
-    key = encryption.blind_index("login user", str(user_id))
-    return await _begin(work, index, key=key, address=address)
+    return await _begin(work, index, key=_user_key(user_id), address=address)
+
+
+async def begin_at_address(work: UnitOfWork, *, address: str) -> str:
+    """Count a try at something else that can be guessed, together with the address's logins.
+
+    The key for `succeed_at_address`. Raises RateLimited.
+    """
+    key = _address_key(address)
+    rows = await _lock(work, [key])
+    await _count(work, rows[key], free_tries=LOGIN_FREE_TRIES_PER_ADDRESS)
+    return key
+
+
+async def succeed_at_address(work: UnitOfWork, address_key: str) -> None:
+    """It was right: this try of the address doesn't count."""
+    await work.execute(
+        "update login_throttle set failures = greatest(failures - 1, 0) where key = $1", address_key
+    )
+
+
+async def hold(work: UnitOfWork, user_id: int, *, phone_index: str, address_key: str) -> None:
+    """Lock what `forget_failures` and `succeed_at_address` write, before anything else is locked.
+
+    All who count tries take these rows first, and in one order.
+    """
+    await _lock(work, [_user_key(user_id), _phone_key(phone_index), address_key])
+
+
+async def forget_failures(work: UnitOfWork, user_id: int, *, phone_index: str) -> None:
+    """The password is another now: whoever guessed the old one delays its owner no longer."""
+    await work.execute(
+        "update login_throttle set failures = 0, blocked_until = null where key = any($1::text[])",
+        [_user_key(user_id), _phone_key(phone_index)],
+    )
 
 
 async def succeed(work: UnitOfWork, attempt: Attempt, *, new_hash: str | None = None) -> None:
@@ -124,8 +157,20 @@ def _place_key(index: str, address: str) -> str:
     return encryption.blind_index("login place", f"{index} {network(address)}")
 
 
+def _phone_key(index: str) -> str:
+    return encryption.blind_index("login phone", index)
+
+
+def _user_key(user_id: int) -> str:
+    return encryption.blind_index("login user", str(user_id))
+
+
+def _address_key(address: str) -> str:
+    return encryption.blind_index("login address", network(address))
+
+
 async def _begin(work: UnitOfWork, index: str, *, key: str, address: str) -> Attempt:
-    address_key = encryption.blind_index("login address", network(address))
+    address_key = _address_key(address)
     rows = await _lock(work, [key, address_key])
     await _count(work, rows[key], free_tries=LOGIN_FREE_TRIES_PER_PHONE)
     await _count(work, rows[address_key], free_tries=LOGIN_FREE_TRIES_PER_ADDRESS)

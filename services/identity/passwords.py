@@ -8,6 +8,7 @@ from uuid import UUID
 from domain import refusals
 from domain.notices import NoticeKind
 from domain.passwords import REMINDED_AFTER_DAYS
+from domain.recovery import RECOVERABLE
 from services import notices
 from services.identity import challenges, sessions
 from services.notices import News
@@ -45,6 +46,27 @@ async def change(
         source=f"password:{user_id}:{version}",
     )
     work.announce(f"user:{user_id}")
+
+
+async def replace(work: UnitOfWork, *, user_id: int, new_hash: str) -> int | None:
+    """A forgotten password becomes another, and all sessions and logins under way end.
+
+    The user's new version; None for an account that is closed or was rejected. What is told of it
+    is for the caller.
+    """
+    version = await work.fetchval(
+        "update users set password_hash = $2, password_changed_at = $3, version = version + 1"
+        " where id = $1 and status = any($4::text[]) returning version",
+        user_id,
+        new_hash,
+        work.now,
+        list(RECOVERABLE),
+    )
+    if version is not None:
+        await sessions.end_all(work, user_id, reason="PASSWORD_RESET")
+        await challenges.void_all(work, user_id)
+        work.announce(f"user:{user_id}")
+    return version
 
 
 async def remind(work: UnitOfWork) -> int:

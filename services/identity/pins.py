@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from domain import refusals
 from domain.identity import PIN_TRIES
+from domain.notices import NoticeKind
+from services import notices
 from services.unit_of_work import UnitOfWork
 
 
@@ -25,14 +27,46 @@ class Try:
 
 
 async def keep(work: UnitOfWork, *, user_id: int, pin_hash: str) -> None:
-    """Set or replace a PIN; all tries are free again."""
-    await work.execute(
-        "update users set pin_hash = $2, pin_tries_left = $3, version = version + 1 where id = $1",
+    """Set a first PIN. Raises ProofRequired if there is one: replacing it takes more."""
+    kept = await work.fetchval(
+        "update users set pin_hash = $2, pin_tries_left = $3, version = version + 1 where id = $1"
+        " and pin_hash is null returning id",
         user_id,
         pin_hash,
         PIN_TRIES,
     )
+    if kept is None:
+        raise refusals.ProofRequired(path=("input", "proof"))
     work.announce(f"user:{user_id}")
+
+
+async def replace(
+    work: UnitOfWork, *, user_id: int, pin_hash: str, instead_of: str | None = None
+) -> int:
+    """Replace a PIN and tell its owner; all tries are free again. The user's new version.
+
+    ``instead_of`` is the hash of the old one, if it was shown. Raises ProofRequired if that was
+    replaced in the meantime, or there is none: of two, one wins.
+    """
+    version = await work.fetchval(
+        "update users set pin_hash = $2, pin_tries_left = $3, version = version + 1 where id = $1"
+        " and pin_hash is not null and pin_hash = coalesce($4, pin_hash) returning version",
+        user_id,
+        pin_hash,
+        PIN_TRIES,
+        instead_of,
+    )
+    if version is None:
+        raise refusals.ProofRequired(path=("input", "proof"))
+    work.announce(f"user:{user_id}")
+    await notices.tell(
+        work,
+        user_id=user_id,
+        kind=NoticeKind.PIN_CHANGED,
+        params={},
+        source=f"pin:{user_id}:{version}",
+    )
+    return version
 
 
 async def spend_try(work: UnitOfWork, user_id: int) -> Try:

@@ -33,7 +33,8 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
         "step_up": await _delete(work, "step_up where created_at < $1", work.now - CHALLENGES_KEPT),
         "push_token": await _delete(
             work,
-            "push_token t using session s where s.id = t.session_id and s.refresh_expires_at < $1",
+            "push_token t using session s where s.id = t.session_id"
+            " and least(s.refresh_expires_at, s.revoked_at + interval '1 hour') < $1",
             work.now,
         ),
         "session": await _delete(
@@ -43,6 +44,9 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
         ),
         "login_challenge": await _delete(
             work, "login_challenge where created_at < $1", work.now - CHALLENGES_KEPT
+        ),
+        "password_reset": await _delete(
+            work, "password_reset where created_at < $1", work.now - CHALLENGES_KEPT
         ),
         "device": await _delete(
             work, "device where revoked_at < $1", work.now - REVOKED_DEVICES_KEPT

@@ -10,7 +10,7 @@ import pytest
 from domain import refusals
 from domain.identity import ANONYMOUS
 from infra import hashing
-from resolvers import identity
+from resolvers import identity, pins
 from tests import people as make
 from tests.demo.device import DeviceKey
 
@@ -85,9 +85,7 @@ async def test_a_stranger_cannot_keep_a_signed_in_owner_from_setting_a_pin(
     viewer = await make.resident(superuser, phone, key=KEY)
     await keep_guessing(phone)
 
-    changed = await identity.set_payment_pin(
-        viewer, password=make.PASSWORD, pin=make.PIN, address=HOME
-    )
+    changed = await pins.set_payment_pin(viewer, password=make.PASSWORD, pin=make.PIN, address=HOME)
     assert changed.pin_set
 
 
@@ -96,7 +94,7 @@ async def test_a_thief_of_a_session_guesses_the_password_slowly_too(
 ) -> None:
     viewer = await make.resident(superuser)
     answers = await guesses(
-        lambda guess: identity.set_payment_pin(
+        lambda guess: pins.set_payment_pin(
             viewer, password=guess, pin=make.PIN, address=f"192.0.2.{guess[-1]}"
         )
     )

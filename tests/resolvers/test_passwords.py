@@ -13,7 +13,7 @@ from domain.identity import ANONYMOUS, Viewer
 from domain.ledger import Operation
 from domain.proofs import Pin
 from infra import hashing, settings
-from resolvers import identity, passwords, proofs, registrations
+from resolvers import passwords, pins, proofs, registrations
 from services.identity import arrivals, challenges, sessions
 from services.unit_of_work import snapshot, unit_of_work
 from tests import people as make
@@ -225,7 +225,7 @@ async def test_a_pin_is_hashed_anew_when_its_pepper_or_cost_has_changed(
     superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = await make.resident(superuser)
-    await identity.set_payment_pin(viewer, password=make.PASSWORD, pin=make.PIN, address=ADDRESS)
+    await pins.set_payment_pin(viewer, password=make.PASSWORD, pin=make.PIN, address=ADDRESS)
     monkeypatch.setattr(settings.get_settings(), "pin_cost", 5)
     for _ in range(2):
         await proofs.prove(

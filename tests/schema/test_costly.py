@@ -12,6 +12,7 @@ from schema import fields, schema
 # Strangers may call these as often as anything. Each looks for a secret that we gave out, by one
 # index, and does no more without it; whoever has one was counted when it was given.
 CHEAP = {"refreshSession", "logout", "completeLogin", "loginWithPasskey"}
+CHEAP |= {"requestPasswordResetPasskey"}
 # What resolvers call to hash a password, to send a text, to ask the bank while the caller waits.
 COSTS = ("right_password", "shown_password", "hash_password", "codes.request(", "bank.current()")
 

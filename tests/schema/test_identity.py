@@ -16,6 +16,7 @@ from schema.context import Context
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
 from schema.nodes import NodeQuery
 from schema.passwords import PasswordMutation
+from schema.pins import PinMutation
 from schema.registrations import IdentityStaffMutation, IdentityStaffQuery, RegistrationMutation
 from services.identity import sessions
 from services.unit_of_work import snapshot
@@ -29,7 +30,9 @@ class Query(IdentityQuery, IdentityStaffQuery, NodeQuery):
 
 
 @strawberry.type
-class Mutation(IdentityMutation, PasswordMutation, RegistrationMutation, IdentityStaffMutation):
+class Mutation(
+    IdentityMutation, PinMutation, PasswordMutation, RegistrationMutation, IdentityStaffMutation
+):
     pass
 
 

@@ -12,6 +12,7 @@ from schema import schema
 from schema.context import Context
 from services import people as persons
 from tests import movement as town
+from tests import passkeys as keys
 from tests import people as make
 from tests.authenticator import ORIGIN, Authenticator
 from tests.demo.device import DeviceKey
@@ -118,7 +119,7 @@ async def test_a_large_transfer_is_proven_by_passkey_or_by_pin_and_code(
     superuser: asyncpg.Connection,
 ) -> None:
     payer, payee = await town.resident(balance=400_000), await town.resident()
-    device, _ = await with_passkey(payer)
+    device, _ = await keys.added(payer)
     deed = {"phone": persons.phone_of(payee), "amount": yuan("1500.00"), "memo": "房租"}
 
     weak = await ask(

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from domain import refusals
-from domain.identity import CodePurpose, Status
+from domain.identity import Status
 from domain.proofs import Action
 from infra import database as pool
 from infra import sms
@@ -22,6 +22,7 @@ from resolvers import devices, proof_challenges
 from resolvers import passwords as resolvers_passwords
 from services.identity import passwords
 from tests import people as make
+from tests import recovery
 from tests.conftest import Database
 from tests.infra import sandboxes
 from workers import identity
@@ -112,7 +113,7 @@ async def test_a_code_to_reset_a_password_goes_to_known_phones_only(
     await make.resident(superuser, known)
     await superuser.execute("delete from ledger.outbox")
     for phone in (known, unknown):
-        await make.ask_code(phone, purpose=CodePurpose.RESET_PASSWORD)
+        await recovery.asked(phone)
     rows = await superuser.fetch("select args from ledger.outbox where job = 'send_code'")
     assert len(rows) == 2
     for row in rows:

@@ -1,0 +1,45 @@
+"""Getting back in without a password, a PIN or a phone: what proves that it is the owner."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import unicodedata
+from dataclasses import dataclass, field
+
+from domain.identity import CODE_LIFE_SECONDS, Status
+
+RESET_LIFE_SECONDS = CODE_LIFE_SECONDS
+RESET_TRIES = 5
+IDENTITY_TRIES = 5
+IDENTITY_WINDOW_SECONDS = 86_400
+RECOVERABLE = (Status.PENDING_REVIEW, Status.REFERRED, Status.ACTIVE)
+"""Whose password can be reset. A frozen wallet is no state of its owner: it stays frozen."""
+
+# NFKC takes time by the square of a pile of accents, so nothing long is ever normalised.
+_TYPED_MAX = 200
+_LAST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What somebody says who they are: the registered name, and the end of the ID number."""
+
+    name: str = field(repr=False)
+    id_number_last6: str = field(repr=False)
+
+    def is_of(self, *, name: str, id_number: str) -> bool:
+        """Whether both are this person's. Takes as long for one wrong as for two."""
+        right_name = _same(self.name, name)
+        right_number = _same(self.id_number_last6, id_number[-_LAST:])
+        return right_name & right_number
+
+
+def _same(given: str, kept: str) -> bool:
+    return hmac.compare_digest(_digest(given), _digest(kept))
+
+
+def _digest(text: str) -> bytes:
+    short = text if len(text) <= _TYPED_MAX else ""
+    plain = " ".join(unicodedata.normalize("NFKC", short).split()).casefold()
+    return hashlib.sha256(plain.encode(errors="replace")).digest()

@@ -1,0 +1,84 @@
+"""Whether somebody is who they say: the registered name and the end of the ID number, few times.
+
+Six characters can be guessed, the more so by whoever knows a birthday: five tries in a day.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from functools import lru_cache
+
+from domain import recovery, refusals
+from domain.recovery import Identity
+from infra import encryption
+from services.unit_of_work import Snapshot, UnitOfWork
+
+_WINDOW = timedelta(seconds=recovery.IDENTITY_WINDOW_SECONDS)
+_OF_NAME, _OF_NUMBER = "users.name", "users.id_number"
+
+
+async def spend_try(work: UnitOfWork, phone_index: str) -> refusals.RateLimited | None:
+    """Count a try for whoever has a phone; a refusal once five were wrong within a day.
+
+    To be committed whatever comes of the try; `forget_tries` when it was right.
+    """
+    counted = await work.fetchval(
+        "insert into login_throttle as t (key, failures, updated_at) values ($1, 1, $2)"
+        " on conflict (key) do update set"
+        " failures = case when t.updated_at > $3 then t.failures + 1 else 1 end,"
+        " updated_at = case when t.updated_at > $3 then t.updated_at else $2 end"
+        " where t.updated_at <= $3 or t.failures < $4 returning failures",
+        _key(phone_index),
+        work.now,
+        work.now - _WINDOW,
+        recovery.IDENTITY_TRIES,
+    )
+    if counted is not None:
+        return None
+    began = await work.fetchval(
+        "select updated_at from login_throttle where key = $1", _key(phone_index)
+    )
+    wait_seconds = math.ceil((began + _WINDOW - work.now).total_seconds())
+    return refusals.RateLimited(retry_after_seconds=max(wait_seconds, 1))
+
+
+async def give_back_try(work: UnitOfWork, phone_index: str) -> None:
+    """Nothing came of the try (the hasher was busy): it doesn't count."""
+    await work.execute(
+        "update login_throttle set failures = greatest(failures - 1, 0) where key = $1",
+        _key(phone_index),
+    )
+
+
+async def forget_tries(work: UnitOfWork, phone_index: str) -> None:
+    """The try was right, and what it allows is being done: all tries are free again."""
+    await work.execute("delete from login_throttle where key = $1", _key(phone_index))
+
+
+async def is_of(read: Snapshot, user_id: int | None, given: Identity) -> bool:
+    """Whether this user's ID was reviewed and is what was given.
+
+    For somebody without a reviewed ID, and for nobody (None), the same work leads to False.
+    """
+    row = await read.fetchrow(
+        "select name, id_number from users where id = $1 and kyc_level <> 'PHONE'", user_id
+    )
+    sealed = (row["name"], row["id_number"]) if row is not None else _decoy()
+    owner = user_id if row is not None else 0
+    right = given.is_of(
+        name=encryption.decrypt(_OF_NAME, owner or 0, sealed[0]),
+        id_number=encryption.decrypt(_OF_NUMBER, owner or 0, sealed[1]),
+    )
+    return right and row is not None
+
+
+@lru_cache(maxsize=1)
+def _decoy() -> tuple[bytes, bytes]:
+    """A name and a number of nobody's, to spend the time of opening them on."""
+    number = "0" * 18
+    return encryption.encrypt(_OF_NAME, 0, "——"), encryption.encrypt(_OF_NUMBER, 0, number)
+
+
+def _key(phone_index: str) -> str:
+    return encryption.blind_index("identity tries", phone_index)

@@ -1,0 +1,148 @@
+"""Crashes while somebody gets back in, and the same call again."""
+
+from __future__ import annotations
+
+import contextlib
+
+import asyncpg
+
+from domain import refusals
+from domain.proofs import Pin
+from domain.recovery import Identity
+from infra import hashing
+from resolvers import password_resets, pins
+from resolvers.viewer import ANONYMOUS
+from services import people as services_people
+from tests import passkeys as keys
+from tests import people
+from tests import recovery as lost
+from tests.authenticator import ORIGIN
+from tests.money.crashes import Case, Verbs, leaves
+
+VERBS = Verbs()
+
+
+@VERBS.covering("resolvers.password_resets.request_password_reset")
+async def forgetting_a_password(superuser: asyncpg.Connection) -> Case:
+    number, address = people.phone(), lost.address()
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.RateLimited):  # one is on its way
+            await lost.asked(number, address=address)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select count(*), (select count(*) from verification_code v"
+            " where v.phone_index = r.phone_index) from password_reset r"
+            " where phone_index = $1 group by phone_index",
+            services_people.phone_index(number),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.password_resets.request_password_reset_passkey")
+async def asking_for_a_passkey_instead(superuser: asyncpg.Connection) -> Case:
+    opened = await lost.asked(people.phone(), address=lost.address())
+    address = lost.address()
+
+    async def run() -> None:
+        await password_resets.request_password_reset_passkey(
+            ANONYMOUS, secret=opened.secret, origin=ORIGIN, address=address
+        )
+
+    # Each call makes a challenge, also the one whose answer was lost.
+    question = "select distinct purpose from proof_challenge where user_id is null"
+    return Case(run, leaves(superuser, question))
+
+
+@VERBS.covering("resolvers.password_resets.complete_password_reset")
+async def resetting_a_password(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    device, _ = await keys.added(owner.viewer)
+    opened, code = await lost.begun(superuser, owner.phone)
+    proof = await lost.passkey_for(opened, device)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.ResetProofInvalid):  # it is done: `login` will tell
+            await lost.completed(opened, code, proof, address=lost.address())
+
+    async def effect() -> object:
+        row = await superuser.fetchrow(
+            "select password_hash, version, (select count(*) from session where user_id = u.id"
+            " and revoked_at is null), (select array_agg(kind order by seq) from notice"
+            " where user_id = u.id), (select count(*) from audit_entry where actor_id = u.id),"
+            " (select caution_until > ledger.now() from ledger.account where owner_id = u.id),"
+            " (select count(*) from password_reset r where r.phone_index = u.phone_index"
+            " and used_at is not null) from users u where id = $1",
+            owner.viewer.user_id,
+        )
+        assert row is not None
+        return (await hashing.check_password(lost.NEW, row[0])).right, tuple(row)[1:]
+
+    return Case(run, effect)
+
+
+@VERBS.covering("resolvers.pins.set_payment_pin", "resolvers.pins.shown_pin")
+async def replacing_a_pin(superuser: asyncpg.Connection) -> Case:
+    owner, address, pin = await lost.owner(superuser), lost.address(), "602917"
+    viewer = await pins.set_payment_pin(
+        owner.viewer, password=people.PASSWORD, pin=people.PIN, address=address
+    )
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.WrongPin):  # the old one is replaced already
+            await pins.set_payment_pin(
+                viewer,
+                password=people.PASSWORD,
+                pin=pin,
+                address=address,
+                proof=Pin(people.PIN),
+            )
+
+    async def effect() -> object:
+        row = await superuser.fetchrow(
+            "select pin_hash, (select array_agg(kind order by seq) from notice"
+            " where user_id = u.id) from users u where id = $1",
+            viewer.user_id,
+        )
+        assert row is not None
+        return await hashing.check_pin(viewer.user_id, pin, row["pin_hash"]), row[1]
+
+    return Case(run, effect)
+
+
+@VERBS.covering("resolvers.pins.ensure_identity")
+async def replacing_a_forgotten_pin(superuser: asyncpg.Connection) -> Case:
+    owner, address, pin = await lost.owner(superuser), lost.address(), "602917"
+    viewer = await pins.set_payment_pin(
+        owner.viewer, password=people.PASSWORD, pin=people.PIN, address=address
+    )
+
+    async def run() -> None:
+        await pins.set_payment_pin(
+            viewer,
+            password=people.PASSWORD,
+            pin=pin,
+            address=address,
+            proof=Identity(lost.NAME, owner.number[-6:]),
+        )
+
+    async def effect() -> object:
+        # Repeated after a lost answer, it is done and told once more.
+        row = await superuser.fetchrow(
+            "select pin_hash, (select array_agg(distinct kind order by kind) from notice"
+            " where user_id = u.id),"
+            " (select caution_until > ledger.now() from ledger.account where owner_id = u.id)"
+            " from users u where id = $1",
+            viewer.user_id,
+        )
+        assert row is not None
+        return await hashing.check_pin(viewer.user_id, pin, row["pin_hash"]), tuple(row)[1:]
+
+    return Case(run, effect)
+
+
+async def test_getting_back_in_survives_a_crash_at_every_statement(counter, superuser) -> None:
+    await VERBS.survive(superuser)

@@ -1,0 +1,137 @@
+"""People who have lost a password, for tests: through the doors that GraphQL uses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
+from domain.proofs import Passkey
+from domain.recovery import Identity
+from infra import hashing
+from resolvers import password_resets
+from resolvers.password_resets import SecondProof
+from services import people as persons
+from services.identity.password_resets import Opened
+from services.unit_of_work import unit_of_work
+from tests import people as make
+from tests.authenticator import ORIGIN, Authenticator
+from tests.demo.device import DeviceKey
+
+ADDRESS = "192.0.2.31"
+NAME = "王小明"
+_addresses = itertools.count(1)
+NEW = "Futian-9-lighthouse"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A resident with a reviewed ID, and what only the resident knows and has."""
+
+    viewer: Viewer
+    phone: str
+    number: str
+    key: DeviceKey
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(NAME, self.number[-6:])
+
+
+async def owner(superuser: asyncpg.Connection) -> Owner:
+    phone, number, key = make.phone(), make.id_number(), DeviceKey()
+    password_hash = await hashing.hash_password(make.PASSWORD)
+    async with unit_of_work() as work:
+        user_id = await persons.create(
+            work,
+            role=Role.RESIDENT,
+            status=Status.ACTIVE,
+            name=NAME,
+            phone=phone,
+            password_hash=password_hash,
+            language="zh-CN",
+            details=persons.Details(number),
+        )
+        await persons.open_account(work, user_id, Role.RESIDENT)
+        await persons.raise_kyc_level(work, user_id)
+        signed_in = await make.arrived(work, user_id, key)
+    return Owner(signed_in.viewer, phone, number, key)
+
+
+def address() -> str:
+    """Where nobody has called from."""
+    number = next(_addresses)
+    return f"100.66.{number // 250}.{number % 250}"
+
+
+async def asked(phone: str, *, address: str = ADDRESS) -> Opened:
+    return await password_resets.request_password_reset(
+        ANONYMOUS, phone=phone, address=address, language="zh-CN"
+    )
+
+
+async def begun(superuser: asyncpg.Connection, phone: str) -> tuple[Opened, str]:
+    """A reset, and the code that is on its way."""
+    opened = await asked(phone, address=address())
+    return opened, await make.code_of(superuser, phone, CodePurpose.RESET_PASSWORD)
+
+
+async def completed(
+    opened: Opened,
+    code: str,
+    proof: SecondProof,
+    *,
+    password: str = NEW,
+    address: str = ADDRESS,
+) -> None:
+    await password_resets.complete_password_reset(
+        ANONYMOUS,
+        secret=opened.secret,
+        code=code,
+        proof=proof,
+        new_password=password,
+        address=address,
+    )
+
+
+async def passkey_for(opened: Opened, device: Authenticator, **forged: object) -> Passkey:
+    """The device's answer to a challenge for this reset."""
+    wanted = await password_resets.request_password_reset_passkey(
+        ANONYMOUS, secret=opened.secret, origin=ORIGIN, address=ADDRESS
+    )
+    return Passkey(wanted.id, device.get(wanted.options, **forged))
+
+
+async def kinds(superuser: asyncpg.Connection, viewer: Viewer) -> list[str]:
+    """What somebody was told, first things first."""
+    rows = await superuser.fetch(
+        "select kind from notice where user_id = $1 order by seq", viewer.user_id
+    )
+    return [row["kind"] for row in rows]
+
+
+async def careful(superuser: asyncpg.Connection, viewer: Viewer) -> tuple[int, int] | None:
+    """For how many hours little may leave the wallet, and how much (minor units); None: as ever."""
+    row = await superuser.fetchrow(
+        "select round(extract(epoch from caution_until - ledger.now()) / 3600)::int as hours,"
+        " caution_day_max from ledger.account where owner_id = $1"
+        " and caution_until > ledger.now()",
+        viewer.user_id,
+    )
+    return (row["hours"], row["caution_day_max"]) if row is not None else None
+
+
+async def standing(superuser: asyncpg.Connection, phones: Sequence[str]) -> list[object]:
+    """What a reset would change of people; the same before and after one that was refused."""
+    rows = await superuser.fetch(
+        "select password_hash, version, (select count(*) from notice n where n.user_id = u.id),"
+        " (select count(*) from audit_entry a where a.object = 'user:' || u.id),"
+        " (select array_agg(s.revoked_at::text) from session s where s.user_id = u.id),"
+        " (select a.caution_until::text from ledger.account a where a.owner_id = u.id)"
+        " from users u where phone_index = any($1) order by id",
+        [persons.phone_index(phone) for phone in phones],
+    )
+    return [tuple(row) for row in rows]

@@ -1,0 +1,115 @@
+"""Forgotten passwords and PINs, as clients ask for them."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from domain.identity import ANONYMOUS, CodePurpose, Viewer
+from schema import schema
+from schema.context import Context
+from tests import people as make
+from tests import recovery as lost
+from tests.authenticator import ORIGIN
+
+pytestmark = pytest.mark.usefixtures("counter")
+
+REQUEST = """mutation($input: RequestPasswordResetInput!) {
+  answer: requestPasswordReset(input: $input) { __typename
+  ... on RequestPasswordResetSuccess { challenge { id resendAfterSeconds } }
+  ... on Error { code path } } }"""
+PASSKEY = """mutation($input: RequestPasswordResetPasskeyInput!) {
+  answer: requestPasswordResetPasskey(input: $input) { __typename
+  ... on RequestPasswordResetPasskeySuccess { challenge { id options } }
+  ... on Error { code path } } }"""
+COMPLETE = """mutation($input: CompletePasswordResetInput!) {
+  answer: completePasswordReset(input: $input) { __typename
+  ... on CompletePasswordResetSuccess { signInAgain } ... on Error { code message path } } }"""
+SET_PIN = """mutation($input: SetPaymentPinInput!) {
+  answer: setPaymentPin(input: $input) { __typename
+  ... on SetPaymentPinSuccess { viewer { hasPaymentPin } } ... on Error { code path } } }"""
+
+
+async def ask(document: str, viewer: Viewer = ANONYMOUS, **given: object) -> dict[str, object]:
+    context = Context(viewer=viewer, address=lost.address(), language="en")
+    result = await schema.execute(document, {"input": given}, context_value=context)
+    assert result.errors is None, result.errors
+    assert result.data is not None
+    return result.data["answer"]
+
+
+async def test_a_password_is_replaced_by_code_and_identity(superuser: asyncpg.Connection) -> None:
+    owner = await lost.owner(superuser)
+    asked = await ask(REQUEST, phone=owner.phone)
+    challenge = asked["challenge"]
+    code = await make.code_of(superuser, owner.phone, CodePurpose.RESET_PASSWORD)
+    given = {
+        "challengeId": challenge["id"],
+        "code": code,
+        "newPassword": lost.NEW,
+        "secondProof": {"identity": {"name": lost.NAME, "idNumberLast6": owner.number[-6:]}},
+    }
+    assert await ask(COMPLETE, **given) == {
+        "__typename": "CompletePasswordResetSuccess",
+        "signInAgain": True,
+    }
+    again = await ask(COMPLETE, **given)
+    assert (again["code"], again["path"]) == ("RESET_PROOF_INVALID", ["input"])
+    assert await make.challenged(owner.phone, password=lost.NEW)
+
+
+async def test_the_answers_of_known_and_unknown_phones_have_one_shape(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner = await lost.owner(superuser)
+    shapes = []
+    for phone in (owner.phone, make.phone()):
+        asked = await ask(REQUEST, phone=phone)
+        wanted = await ask(PASSKEY, challengeId=asked["challenge"]["id"], origin=ORIGIN)
+        wrong = await ask(
+            COMPLETE,
+            challengeId=asked["challenge"]["id"],
+            code="000000",
+            newPassword=lost.NEW,
+            secondProof={"passkey": {"challengeId": wanted["challenge"]["id"], "credential": "{}"}},
+        )
+        shapes.append(
+            (
+                len(asked["challenge"]["id"]),
+                asked["challenge"]["resendAfterSeconds"],
+                len(wanted["challenge"]["options"]),
+                wrong,
+            )
+        )
+    assert shapes[0] == shapes[1]
+
+
+async def test_ids_of_others_name_no_challenge(superuser: asyncpg.Connection) -> None:
+    answer = await ask(
+        COMPLETE,
+        challengeId="x",
+        code="123456",
+        newPassword=lost.NEW,
+        secondProof={"passkey": {"challengeId": "nonsense", "credential": "{}"}},
+    )
+    assert answer["code"] == "RESET_PROOF_INVALID"
+    answer = await ask(PASSKEY, challengeId="x", origin=ORIGIN)
+    assert (answer["code"], answer["path"]) == ("RESET_PROOF_INVALID", ["input", "challengeId"])
+
+
+async def test_a_pin_is_replaced_by_each_of_three_proofs(superuser: asyncpg.Connection) -> None:
+    owner = await lost.owner(superuser)
+    given = {"password": make.PASSWORD, "pin": make.PIN}
+    assert (await ask(SET_PIN, owner.viewer, **given))["viewer"] == {"hasPaymentPin": True}
+    viewer = await make.again(owner.viewer)
+    identity = {"name": lost.NAME, "idNumberLast6": owner.number[-6:]}
+    for proof, code in (
+        (None, "PROOF_REQUIRED"),
+        ({"currentPin": "999998"}, "WRONG_PIN"),
+        ({"identity": identity | {"name": "李雷"}}, "IDENTITY_INVALID"),
+        ({"passkey": {"challengeId": "x", "credential": "{}"}}, "CHALLENGE_INVALID"),
+        ({"currentPin": make.PIN}, None),
+        ({"identity": identity}, None),
+    ):
+        answer = await ask(SET_PIN, viewer, password=make.PASSWORD, pin=make.PIN, proof=proof)
+        assert answer.get("code") == code, (proof, answer)
