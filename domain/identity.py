@@ -55,6 +55,7 @@ class CodePurpose(StrEnum):
     RESET_PASSWORD = "RESET_PASSWORD"  # noqa: S105 - no password
     CHANGE_PHONE = "CHANGE_PHONE"
     STEP_UP = "STEP_UP"
+    CONTACT_EMAIL = "CONTACT_EMAIL"
 
 
 class LoginMethod(StrEnum):

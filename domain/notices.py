@@ -20,6 +20,7 @@ class NoticeKind(StrEnum):
     PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105 - no password
     PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
     PIN_CHANGED = "PIN_CHANGED"
+    CONTACT_EMAIL_CHANGED = "CONTACT_EMAIL_CHANGED"
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
     TRANSFER_SENT = "TRANSFER_SENT"
@@ -84,6 +85,7 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PASSWORD_CHANGED,
         NoticeKind.PASSWORD_RESET,
         NoticeKind.PIN_CHANGED,
+        NoticeKind.CONTACT_EMAIL_CHANGED,
     }
 )
 """Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
@@ -222,6 +224,13 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "About your password",
         "You have had your login password for a year. Change it if you use it elsewhere too, or "
         "somebody may know it; otherwise there is no need to.",
+    ),
+    NoticeKind.CONTACT_EMAIL_CHANGED: (
+        "联系邮箱已变更",
+        "您账户的联系邮箱已变更或移除。如非本人操作，请立即修改登录密码并联系客服。",
+        "Contact e-mail changed",
+        "The contact e-mail address of your account was changed or removed. If it wasn't you, "
+        "change your password at once and call us.",
     ),
     NoticeKind.PAYMENT_SUCCEEDED: (
         "付款成功",

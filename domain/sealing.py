@@ -102,5 +102,5 @@ ROTATING = tuple(column for column in COLUMNS if not column.append_only)
 
 PLACES = frozenset(column.place for column in COLUMNS)
 
-IN_JOBS = frozenset({"notice.also_to"})
+IN_JOBS = frozenset({"notice.also_to", "notice.mail_to"})
 """Places of texts inside a job that waits in the outbox; they are gone when it is done."""

@@ -16,7 +16,8 @@ class User(Model):
 
     ``review_reason`` is a rule's code, ``review_text`` what staff wrote, encrypted. ID number,
     e-mail and postal address are what the applicant gave, encrypted; one person's wallets have the
-    same ``id_number_index``. ``rejections`` counts those since the last cool-down.
+    same ``id_number_index``. ``email_verified_at``: when a code that was mailed there came back.
+    ``rejections`` counts those since the last cool-down.
     """
 
     id = fields.BigIntField(primary_key=True, generated=False, default=None, db_default=RANDOM_ID)
@@ -37,6 +38,7 @@ class User(Model):
     id_number = fields.BinaryField(null=True)
     id_number_index = fields.CharField(max_length=64, null=True, db_index=True)
     email = fields.BinaryField(null=True)
+    email_verified_at = fields.DatetimeField(null=True)
     postal_address = fields.BinaryField(null=True)
     kyc_level = fields.CharField(max_length=16, db_default="PHONE")
     rejections = fields.SmallIntField(db_default=0)
@@ -85,7 +87,8 @@ class VerificationCode(Model):
 
     ``subject`` names the one thing it was asked for (a challenge), empty if that is the request
     itself. ``code`` is phone and code, encrypted, for the job that sends them; empty once they are
-    sent.
+    sent. A code that is mailed has a mail address where the others have a phone, and its user as
+    ``subject``.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
@@ -109,7 +112,8 @@ class VerificationCode(Model):
 class CodeTotal(Model):
     """How many codes were asked for in an hour or a day, over all phones.
 
-    ``askers``: OPEN counts what anybody may ask for, KNOWN what takes a session or a password.
+    ``askers``: OPEN counts what anybody may ask for, KNOWN what takes a session or a password, MAIL
+    what is mailed.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)

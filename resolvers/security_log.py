@@ -16,6 +16,7 @@ from domain.refusals import Spoken
 from services import audit
 
 ACTS: dict[str, tuple[str, ...]] = {
+    "contact": ("set_contact_email", "confirm_contact_email", "remove_contact_email"),
     "devices": ("revoke_device",),
     "identity": ("request_verification_code", "register"),
     "logins": ("login", "send_login_code", "complete_login"),

@@ -6,6 +6,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from schema import errors, fields, scalars
+from schema.contact import ContactMutation
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
 from schema.key_rotations import KeyRotationMutation
 from schema.merchants import MerchantQuery
@@ -39,6 +40,7 @@ class Mutation(
     PasswordMutation,
     PasswordResetMutation,
     RegistrationMutation,
+    ContactMutation,
     IdentityStaffMutation,
     PasskeyMutation,
     ProofChallengeMutation,

@@ -58,6 +58,7 @@ enums.described(
     "sent by `requestPasswordReset`.",
     CHANGE_PHONE="To move an account to another number; sent by that request.",
     STEP_UP="To confirm a security setting; for the caller's own number, with a session.",
+    CONTACT_EMAIL="To prove a contact e-mail address; mailed by `setContactEmail`.",
 )
 
 

@@ -32,6 +32,7 @@ enums.described(
     PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
     PIN_CHANGED="The payment PIN was replaced.",
     PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
+    CONTACT_EMAIL_CHANGED="The contact e-mail address was changed or removed.",
     PAYMENT_SUCCEEDED="The user paid.",
     PAYMENT_RECEIVED="The merchant was paid.",
     TRANSFER_SENT="The user sent money.",

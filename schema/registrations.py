@@ -40,7 +40,10 @@ class Registration:
     phone: str = strawberry.field(description="The proved phone number, in E.164.")
     id_number: str | None = strawberry.field(description="The resident ID number.")
     age_years: int | None = strawberry.field(description="The age that the ID number says.")
-    email: str | None = strawberry.field(description="The e-mail address; nobody checked it.")
+    email: str | None = strawberry.field(description="The e-mail address.")
+    email_verified: bool = strawberry.field(
+        description="Whether a code that was mailed there came back."
+    )
     postal_address: str | None = strawberry.field(description="The postal address.")
     other_accounts: int = strawberry.field(
         description="How many active wallets the ID number has beside this one."
@@ -62,6 +65,7 @@ class Registration:
             id_number=row.details.id_number,
             age_years=row.age_years,
             email=row.details.email,
+            email_verified=row.details.email_verified,
             postal_address=row.details.postal_address,
             other_accounts=row.others,
             rejections=row.rejections,
@@ -80,6 +84,9 @@ class PersonalDetails:
         description="The resident ID number, masked: `4****************X`."
     )
     email: str | None = strawberry.field(description="The e-mail address.")
+    email_verified: bool = strawberry.field(
+        description="Whether it was proved by `confirmContactEmail`; if not, nothing is sent there."
+    )
     postal_address: str | None = strawberry.field(description="The postal address.")
 
 
@@ -98,6 +105,7 @@ class RegistrationViewer:
         return PersonalDetails(
             masked_id_number=resident_ids.masked(number) if number else None,
             email=details.email,
+            email_verified=details.email_verified,
             postal_address=details.postal_address,
         )
 

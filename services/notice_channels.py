@@ -15,17 +15,22 @@ from infra.queue import Job
 from services.unit_of_work import Snapshot, UnitOfWork
 
 ALSO_TO = "notice.also_to"
+MAIL_TO = "notice.mail_to"
 _TOKEN = "push_token.token"  # noqa: S105 - the place that ciphertexts are bound to
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice that is now in the app. ``also_to``: a phone (E.164) told beside its user's."""
+    """A notice that is now in the app.
+
+    ``also_to`` is a phone (E.164) told beside its user's, ``mail_to`` an address told by mail.
+    """
 
     notice_id: UUID
     user_id: int
     kind: NoticeKind
     also_to: str | None = field(default=None, repr=False)
+    mail_to: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ select $1, jsonb_build_object('notice_id', w.id, 'channel', c.channel)
 async def enqueue(work: UnitOfWork, told: Sequence[Told]) -> None:
     """Have notices sent outside, on each channel that their users want: one statement for all.
 
-    The phone of ``also_to`` travels sealed in its job, and is gone when that is done.
+    What ``also_to`` and ``mail_to`` hold travels sealed in its job, and is gone when that is done.
     """
     groups = [notices.GROUP_OF[one.kind] for one in told]
     usual = [notices.DEFAULT_CHANNELS[group] for group in groups]
@@ -185,10 +190,19 @@ async def enqueue(work: UnitOfWork, told: Sequence[Told]) -> None:
         work.wake_relay()
     for one in told:
         if one.also_to is not None:
-            sealed = encryption.encrypt(ALSO_TO, one.notice_id, one.also_to)
             work.enqueue(
                 Job.SEND_NOTICE,
                 notice_id=str(one.notice_id),
                 channel=NoticeChannel.SMS,
-                also_to=base64.b64encode(sealed).decode(),
+                also_to=_sealed(ALSO_TO, one.notice_id, one.also_to),
             )
+        if one.mail_to is not None:
+            work.enqueue(
+                Job.SEND_NOTICE,
+                notice_id=str(one.notice_id),
+                mail_to=_sealed(MAIL_TO, one.notice_id, one.mail_to),
+            )
+
+
+def _sealed(place: str, notice_id: UUID, recipient: str) -> str:
+    return base64.b64encode(encryption.encrypt(place, notice_id, recipient)).decode()

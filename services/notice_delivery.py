@@ -21,11 +21,16 @@ from services.unit_of_work import Snapshot
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """The arguments of a SEND_NOTICE job; ``also_to`` is a phone, sealed for the notice."""
+    """The arguments of a SEND_NOTICE job.
+
+    ``also_to`` is a phone, ``mail_to`` a mail address (then there is no channel), both sealed for
+    the notice.
+    """
 
     notice_id: UUID
-    channel: NoticeChannel
+    channel: NoticeChannel | None = None
     also_to: str | None = None
+    mail_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,16 @@ class Sms:
     reference: str
     template: str
     phone: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail to an address that isn't, or is no longer, where its user reads."""
+
+    reference: str
+    to: str = field(repr=False)
+    subject: str = field(repr=False)
     text: str = field(repr=False)
 
 
@@ -55,7 +70,10 @@ select n.id, n.user_id, n.seq, n.kind, n.params, n.created_at, n.read_at, u.lang
   from notice n join users u on u.id = n.user_id where n.id = any($1::uuid[])"""
 
 
-async def to_send(read: Snapshot, args: Sequence[str]) -> list[Sms | Push]:
+Message = Sms | Push | Mail
+
+
+async def to_send(read: Snapshot, args: Sequence[str]) -> list[Message]:
     """The messages that jobs (their ``args`` as JSON) ask for, in a handful of queries.
 
     To the phone and the apps of now, in the language of now. Nobody to send to, nothing to send.
@@ -73,12 +91,14 @@ async def to_send(read: Snapshot, args: Sequence[str]) -> list[Sms | Push]:
         (one.user_id, one.created_at) for one in opened if one.kind in notice_rules.ENDS_SESSIONS
     ]
     tokens = await notice_channels.tokens_of(read, sorted(pushed), ended=ended) if pushed else []
-    found: list[Sms | Push] = []
+    found: list[Message] = []
     for ask in asks:
         if ask.notice_id not in people_told:
             continue
         row, notice = people_told[ask.notice_id]
-        if ask.channel is NoticeChannel.PUSH:
+        if ask.mail_to is not None:
+            found.append(_mail(row, notice, ask.mail_to))
+        elif ask.channel is NoticeChannel.PUSH:
             mine = [token for token in tokens if _reaches(token, notice)]
             found += [_push(row, notice, token) for token in mine]
         else:
@@ -104,6 +124,17 @@ def _push(row: asyncpg.Record, notice: Notice, token: Token) -> Push:
         platform=token.platform,
         token=token.token,
         title=title,
+        text=text,
+    )
+
+
+def _mail(row: asyncpg.Record, notice: Notice, sealed: str) -> Mail:
+    language = row["language"]
+    title, text = notice_words.render_short(notice.kind, notice.facts.words(language), language)
+    return Mail(
+        reference=f"{notice.id}:mail",
+        to=encryption.decrypt(notice_channels.MAIL_TO, notice.id, base64.b64decode(sealed)),
+        subject=title,
         text=text,
     )
 

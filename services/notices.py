@@ -34,7 +34,7 @@ class News:
 
     ``params`` hold amounts, ids and codes only; names are looked up, and masked, when read.
     ``also_to`` is a phone (E.164) that is told by SMS beside the user's own, for instance the one
-    that was theirs until now.
+    that was theirs until now; ``mail_to`` is a mail address that is told, too.
     """
 
     user_id: int
@@ -42,6 +42,7 @@ class News:
     params: Mapping[str, Any]
     source: str
     also_to: str | None = field(default=None, repr=False)
+    mail_to: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ async def tell(
     params: Mapping[str, Any],
     source: str,
     also_to: str | None = None,
+    mail_to: str | None = None,
 ) -> bool:
     """Tell a user something once; False if this ``source`` was told before.
 
@@ -77,7 +79,7 @@ async def tell(
     `domain.notices.SECURITY_KINDS`.
     Takes the row lock of the user's stream until the unit of work commits, so call it last.
     """
-    news = News(user_id, NoticeKind(kind), params, source, also_to)
+    news = News(user_id, NoticeKind(kind), params, source, also_to, mail_to)
     return bool(await tell_all(work, [news]))
 
 
@@ -133,7 +135,7 @@ async def tell_all(work: UnitOfWork, news: Sequence[News]) -> set[tuple[int, str
 
 def _told(row: asyncpg.Record, wanted: Mapping[tuple[int, str], News]) -> Told:
     one = wanted[row["user_id"], row["source"]]
-    return Told(row["id"], one.user_id, one.kind, one.also_to)
+    return Told(row["id"], one.user_id, one.kind, one.also_to, one.mail_to)
 
 
 async def notify_postings(

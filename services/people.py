@@ -33,11 +33,13 @@ class Details:
     """What an applicant may tell beside name and phone, checked by `domain.registration`.
 
     ``id_number`` as `domain.resident_ids.parse` returned it; each None where nothing was told.
+    ``email_verified``: a code that was mailed there came back (`services.identity.contact`).
     """
 
     id_number: str | None = field(default=None, repr=False)
     email: str | None = field(default=None, repr=False)
     postal_address: str | None = field(default=None, repr=False)
+    email_verified: bool = False
 
 
 NO_DETAILS = Details()
@@ -62,14 +64,13 @@ def open_name(user_id: int, sealed: bytes) -> str:
 
 
 def open_details(user_id: int, row: asyncpg.Record) -> Details:
-    """The details of a row of users that has their three columns."""
-    return Details(
-        **{
-            name: encryption.decrypt(f"users.{name}", user_id, row[name])
-            for name in ("id_number", "email", "postal_address")
-            if row[name] is not None
-        }
-    )
+    """The details of a row of users that has their columns."""
+    opened = {
+        name: encryption.decrypt(f"users.{name}", user_id, row[name])
+        for name in ("id_number", "email", "postal_address")
+        if row[name] is not None
+    }
+    return Details(**opened, email_verified=row["email_verified_at"] is not None)
 
 
 def _sealed_details(user_id: int, details: Details) -> list[bytes | str | None]:
@@ -154,20 +155,46 @@ async def create(
 
 
 async def correct(work: UnitOfWork, user_id: int, *, name: str, details: Details) -> None:
-    """Replace what somebody told of themselves; what is None now is kept no longer."""
+    """Replace what somebody told of themselves; what is None now is kept no longer.
+
+    An e-mail address stays verified if ``details`` say so.
+    """
     await work.execute(
         "update users set name = $2, id_number = $3, id_number_index = $4, email = $5,"
-        " postal_address = $6 where id = $1",
+        " postal_address = $6, email_verified_at = case when $7 then email_verified_at end"
+        " where id = $1",
         user_id,
         encryption.encrypt("users.name", user_id, name),
         *_sealed_details(user_id, details),
+        details.email_verified,
+    )
+
+
+async def keep_email(work: UnitOfWork, user_id: int, email: str | None) -> None:
+    """Replace the contact address by one that was just verified, or by none."""
+    await work.execute(
+        "update users set email = $2, email_verified_at = $3, version = version + 1 where id = $1",
+        user_id,
+        None if email is None else encryption.encrypt("users.email", user_id, email),
+        None if email is None else work.now,
+    )
+
+
+async def keep_postal_address(work: UnitOfWork, user_id: int, address: str | None) -> None:
+    """Replace the postal address, or keep none."""
+    place = "users.postal_address"
+    await work.execute(
+        "update users set postal_address = $2, version = version + 1 where id = $1",
+        user_id,
+        None if address is None else encryption.encrypt(place, user_id, address),
     )
 
 
 async def details_of(read: Snapshot, user_id: int) -> Details:
     """What somebody told beside name and phone, opened."""
     row = await read.fetchrow(
-        "select id_number, email, postal_address from users where id = $1", user_id
+        "select id_number, email, email_verified_at, postal_address from users where id = $1",
+        user_id,
     )
     return open_details(user_id, row) if row else NO_DETAILS
 

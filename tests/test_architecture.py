@@ -51,6 +51,7 @@ PARTS = {
 }
 # Nouns whose verbs live inside a package of services, with the money or with the people.
 HOMES = {
+    "contact": "identity/contact.py",
     "logins": "identity/logins.py",
     "passkeys": "identity/passkeys.py",
     "pins": "identity/pins.py",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from infra import sms
+from infra import mail, sms
 from services.identity import codes, passwords, registration, retention
 from services.unit_of_work import snapshot, unit_of_work
 
@@ -21,9 +21,9 @@ async def review_registration(args: dict[str, Any]) -> None:
 
 
 async def send_code(args: dict[str, Any]) -> None:
-    """Send a code by SMS and blank it. ``args``: ``code_id``, ``language``.
+    """Send a code by SMS or mail and blank it. ``args``: ``code_id``, ``language``.
 
-    Raises SmsUnavailable, to be run again: the gateway sends one reference once.
+    Raises SmsUnavailable, MailUnavailable, to be run again: gateways send one reference once.
     """
     code_id = UUID(args["code_id"])
     async with snapshot() as read:
@@ -31,17 +31,23 @@ async def send_code(args: dict[str, Any]) -> None:
     sent = False
     if message is not None:
         try:
-            await sms.current().send(
-                phone=message.phone,
-                template="VERIFICATION_CODE",
-                text=message.text,
-                reference=str(code_id),
-            )
+            await _send(message, reference=str(code_id))
             sent = True
-        except sms.SmsRefused as refused:
+        except (sms.SmsRefused, mail.MailRefused) as refused:
             log.warning("code_refused_by_gateway", code_id=str(code_id), reason=refused.code)
     async with unit_of_work() as work:
         await codes.forget(work, code_id, sent=sent)
+
+
+async def _send(message: codes.Message, *, reference: str) -> None:
+    if message.subject is not None:
+        await mail.current().send(
+            to=message.to, subject=message.subject, text=message.text, reference=reference
+        )
+        return
+    await sms.current().send(
+        phone=message.to, template="VERIFICATION_CODE", text=message.text, reference=reference
+    )
 
 
 async def forget_identity() -> None:

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from infra import push, sms
+from infra import mail, push, sms
 from services import notice_channels, notice_delivery, notices, risk_cases
-from services.notice_delivery import Push, Sms
+from services.notice_delivery import Mail, Message, Push, Sms
 from services.unit_of_work import snapshot, unit_of_work
 
 log = structlog.get_logger()
@@ -32,8 +32,8 @@ async def notify_postings(rows: Sequence[Mapping[str, Any]]) -> None:
 async def send_notices(rows: Sequence[Mapping[str, Any]]) -> None:
     """Send notices outside: one message for each outbox row, or for each app of its user.
 
-    Raises SmsUnavailable or PushUnavailable if one did not go through, to be run again with all:
-    the gateways send one reference once.
+    Raises SmsUnavailable, PushUnavailable or MailUnavailable if one did not go through, to be run
+    again with all: the gateways send one reference once.
     """
     async with snapshot() as read:
         messages = await notice_delivery.to_send(read, [row["args"] for row in rows])
@@ -48,18 +48,33 @@ async def send_notices(rows: Sequence[Mapping[str, Any]]) -> None:
             raise failure
 
 
-async def _send(messages: Iterator[Sms | Push], gone: list[UUID]) -> None:
+async def _send(messages: Iterator[Message], gone: list[UUID]) -> None:
     """Send what others leave, up to the first failure; ``gone`` gets ids of tokens to forget."""
     for message in messages:
         try:
-            await (_text(message) if isinstance(message, Sms) else _push(message))
+            await _hand_over(message)
         except push.TokenGone:
             assert isinstance(message, Push)
             gone.append(message.token_id)
-        except (sms.SmsRefused, push.PushRefused) as refused:
+        except (sms.SmsRefused, push.PushRefused, mail.MailRefused) as refused:
             # Between two tries a phone, a name or the language may have changed: the first one won.
             if refused.code != _SENT_BEFORE:
                 log.warning("notice_refused", reference=message.reference, reason=refused.code)
+
+
+async def _hand_over(message: Message) -> None:
+    match message:
+        case Sms():
+            await _text(message)
+        case Push():
+            await _push(message)
+        case Mail():
+            await mail.current().send(
+                to=message.to,
+                subject=message.subject,
+                text=message.text,
+                reference=message.reference,
+            )
 
 
 async def _text(message: Sms) -> None:

@@ -68,7 +68,7 @@ class Errands:
             message = await codes.to_send(work, code_id, language=args["language"])
             await codes.forget(work, code_id, sent=True)
         if message is not None:
-            self.inbox[message.phone] = message.text
+            self.inbox[message.to] = message.text
 
 
 async def _review_registration(args: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Verification codes: asked for, sent by a job, tried at most five times, used once.
+"""Verification codes: asked for, sent or mailed by a job, tried at most five times, used once.
 
 A code belongs to the request that it was made for: only whoever got that request's id can try it,
 so a stranger who asks for the same phone neither sees nor spoils the owner's code. Everything that
@@ -13,6 +13,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -55,10 +56,22 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A code on its way out: phone in E.164 and the text in the caller's language."""
+    """A code on its way out, in the caller's language.
 
-    phone: str = field(repr=False)
+    ``to`` is a phone in E.164, or a mail address where there is a ``subject``.
+    """
+
+    to: str = field(repr=False)
     text: str = field(repr=False)
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipient:
+    """Where a code goes: what it is looked up by, and as it is written."""
+
+    index: str
+    written: str = field(repr=False)
 
 
 async def request(
@@ -75,10 +88,46 @@ async def request(
     ``subject`` (64 characters) names the one thing the code is for, a login or payment challenge.
     Raises RateLimited: one a minute per phone and purpose, and caps per phone, address and in all.
     """
-    index = people.phone_index(phone)
+    return await _request(
+        work,
+        _Recipient(people.phone_index(phone), phone),
+        purpose=purpose,
+        address=address,
+        language=language,
+        subject=subject,
+    )
+
+
+async def request_by_mail(
+    work: UnitOfWork, *, email: str, user_id: int, address: str, language: str
+) -> Requested:
+    """Make a code that proves to be a user's a mail address (as `domain.registration.email` gave).
+
+    Raises RateLimited: as for phones, and what a user asks for is counted whatever the address.
+    """
+    return await _request(
+        work,
+        _Recipient(_email_index(email), email),
+        purpose=CodePurpose.CONTACT_EMAIL,
+        address=address,
+        language=language,
+        subject=_subject_of(user_id),
+    )
+
+
+async def _request(
+    work: UnitOfWork,
+    to: _Recipient,
+    *,
+    purpose: CodePurpose,
+    address: str,
+    language: str,
+    subject: str,
+) -> Requested:
     address_hash = encryption.blind_index("address", network(address))
-    await _take_turns(work, index, address_hash)
-    await _ensure_allowed(work, index, address_hash, purpose)
+    asker = subject if purpose in rules.BY_MAIL else None
+    await _take_turns(work, to.index, address_hash, asker)
+    await _ensure_allowed(work, to.index, address_hash, purpose, asker=asker)
     code_id = uuid.uuid4()
     code = f"{secrets.randbelow(1_000_000):06d}"
     expires_at = work.now + timedelta(seconds=CODE_LIFE_SECONDS)
@@ -89,10 +138,10 @@ async def request(
         code_id,
         purpose,
         subject,
-        index,
+        to.index,
         address_hash,
         _hash(code_id, code),
-        encryption.encrypt("verification_code.code", code_id, f"{phone} {code}"),
+        encryption.encrypt("verification_code.code", code_id, f"{to.written} {code}"),
         CODE_TRIES,
         work.now,
         expires_at,
@@ -125,6 +174,20 @@ async def spend_try(
     )
 
 
+async def spend_try_by_mail(
+    work: UnitOfWork, *, email: str, user_id: int, verification_id: UUID, code: str
+) -> Tried:
+    """The same for a code that was mailed for a user: the address must be the same."""
+    return await spend_try_of(
+        work,
+        phone_index=_email_index(email),
+        purpose=CodePurpose.CONTACT_EMAIL,
+        verification_id=verification_id,
+        code=code,
+        subject=_subject_of(user_id),
+    )
+
+
 async def spend_try_of(
     work: UnitOfWork,
     *,
@@ -134,7 +197,7 @@ async def spend_try_of(
     code: str,
     subject: str = "",
 ) -> Tried:
-    """The same where only the index of the phone is known."""
+    """The same where only the index of the phone, or of the mail address, is known."""
     row = await work.fetchrow(
         "update verification_code set tries_left = tries_left - 1 where id = $1"
         " and phone_index = $2 and purpose = $3 and subject = $4"
@@ -190,8 +253,11 @@ async def to_send(read: Snapshot, code_id: UUID, *, language: str) -> Message | 
     purpose = CodePurpose(row["purpose"])
     if purpose in rules.TO_KNOWN_PHONES and not row["known"]:
         return None
-    phone, code = encryption.decrypt("verification_code.code", code_id, row["code"]).split(" ")
-    return Message(phone=phone, text=rules.text(purpose, code, language=language))
+    to, code = encryption.decrypt("verification_code.code", code_id, row["code"]).split(" ")
+    if purpose in rules.BY_MAIL:
+        subject, text = rules.mail(purpose, code, language=language)
+        return Message(to=to, text=text, subject=subject)
+    return Message(to=to, text=rules.text(purpose, code, language=language))
 
 
 async def forget(work: UnitOfWork, code_id: UUID, *, sent: bool) -> None:
@@ -209,34 +275,45 @@ def _hash(code_id: UUID, code: str) -> str:
     return encryption.blind_index("code", f"{code_id}:{code}")
 
 
+def _email_index(email: str) -> str:
+    return encryption.blind_index("email", email)
+
+
+def _subject_of(user_id: int) -> str:
+    return f"user {user_id}"
+
+
 def _counted_with(purpose: CodePurpose) -> list[str]:
-    """The purposes whose texts are counted together."""
-    return sorted(rules.OPEN if purpose in rules.OPEN else frozenset(CodePurpose) - rules.OPEN)
+    """The purposes whose codes are counted together."""
+    return sorted(rules.ASKERS[rules.asker(purpose)])
 
 
-async def _take_turns(work: UnitOfWork, index: str, address_hash: str) -> None:
-    """One request of a phone, and of an address, at a time: the caps are counted under this lock.
+async def _take_turns(
+    work: UnitOfWork, index: str, address_hash: str, asker: str | None = None
+) -> None:
+    """One request of a recipient, and of an address, at a time: caps are counted under this lock.
 
-    Phone before address, in two spaces, so that two requests never wait for each other.
+    Recipient, address and asker are three spaces, in this order, so that two requests never wait
+    for each other.
     """
     await work.execute("select pg_advisory_xact_lock(1, hashtext($1))", index)
     await work.execute("select pg_advisory_xact_lock(2, hashtext($1))", address_hash)
+    if asker is not None:
+        await work.execute("select pg_advisory_xact_lock(6, hashtext($1))", asker)
 
 
 async def _ensure_allowed(
-    work: UnitOfWork, index: str, address_hash: str, purpose: CodePurpose
+    work: UnitOfWork,
+    index: str,
+    address_hash: str,
+    purpose: CodePurpose,
+    *,
+    asker: str | None = None,
 ) -> None:
     caps = settings.get_settings()
-    rows = await work.fetch(
-        "select created_at, purpose from verification_code where phone_index = $1"
-        " and purpose = any($2::text[]) and created_at > $3 order by created_at desc limit $4",
-        index,
-        _counted_with(purpose),
-        work.now - _DAY,
-        max(caps.code_daily_max_per_phone, caps.code_hourly_max_per_phone),
-    )
-    times = [row["created_at"] for row in rows]
-    same = [row["created_at"] for row in rows if row["purpose"] == purpose]
+    free_at = await _free_again(work, "phone_index", index, purpose)
+    if asker is not None:
+        free_at += await _free_again(work, "subject", asker, purpose)
     of_address = await work.fetchval(
         "select created_at from verification_code where address_hash = $1"
         " and purpose = any($2::text[]) and created_at > $3"
@@ -246,13 +323,30 @@ async def _ensure_allowed(
         work.now - _HOUR,
         caps.code_hourly_max_per_address - 1,
     )
-    free_at = [
+    free_at += [of_address + _HOUR if of_address else None]
+    _refuse_until(work, max((at for at in free_at if at is not None), default=work.now))
+
+
+async def _free_again(
+    work: UnitOfWork, column: Literal["phone_index", "subject"], value: str, purpose: CodePurpose
+) -> list[datetime | None]:
+    """When each of the caps of a recipient or of an asker leaves room; None for those that do."""
+    caps = settings.get_settings()
+    rows = await work.fetch(
+        f"select created_at, purpose from verification_code where {column} = $1"  # noqa: S608
+        " and purpose = any($2::text[]) and created_at > $3 order by created_at desc limit $4",
+        value,
+        _counted_with(purpose),
+        work.now - _DAY,
+        max(caps.code_daily_max_per_phone, caps.code_hourly_max_per_phone),
+    )
+    times = [row["created_at"] for row in rows]
+    same = [row["created_at"] for row in rows if row["purpose"] == purpose]
+    return [
         _free_at(same, 1, timedelta(seconds=CODE_RESEND_SECONDS)),
         _free_at(times, caps.code_hourly_max_per_phone, _HOUR),
         _free_at(times, caps.code_daily_max_per_phone, _DAY),
-        of_address + _HOUR if of_address else None,
     ]
-    _refuse_until(work, max((at for at in free_at if at is not None), default=work.now))
 
 
 def _free_at(times: list[datetime], count: int, window: timedelta) -> datetime | None:
@@ -267,7 +361,7 @@ async def _count_in_total(work: UnitOfWork, purpose: CodePurpose) -> None:
     """
     caps = settings.get_settings()
     hour = work.now.replace(minute=0, second=0, microsecond=0)
-    askers = "OPEN" if purpose in rules.OPEN else "KNOWN"
+    askers = rules.asker(purpose)
     for period, starts_at, length, cap in (
         ("HOUR", hour, _HOUR, caps.code_hourly_max_total),
         ("DAY", hour.replace(hour=0), _DAY, caps.code_daily_max_total),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,7 +16,7 @@ from domain.identity import Decision, Role, Status, Viewer
 from infra import settings
 from infra.queue import Job
 from services import audit, notices, people
-from services.identity import codes
+from services.identity import codes, contact
 from services.people import NO_DETAILS, Details
 from services.unit_of_work import Snapshot, UnitOfWork
 
@@ -109,7 +110,10 @@ async def resubmit(work: UnitOfWork, user_id: int, *, name: str, details: Detail
         wait_seconds = math.ceil((free_at - work.now).total_seconds())
         raise refusals.RateLimited(retry_after_seconds=wait_seconds)
     await _ensure_of_age(work, details)
-    await people.correct(work, user_id, name=name, details=details)
+    old = await people.details_of(work, user_id)
+    verified = old.email_verified and details.email == old.email
+    kept = dataclasses.replace(details, email_verified=verified)
+    await people.correct(work, user_id, name=name, details=kept)
     await work.execute(
         "update users set status = 'PENDING_REVIEW', review_reason = null, review_text = null,"
         " reviewed_by = null, reviewed_at = null, version = version + 1,"
@@ -117,6 +121,8 @@ async def resubmit(work: UnitOfWork, user_id: int, *, name: str, details: Detail
         user_id,
         registration.REJECTIONS_MAX,
     )
+    if old.email_verified:
+        await contact.tell_of_email(work, user_id, old=old, new=details.email)
     work.enqueue(Job.REVIEW_REGISTRATION, stream=f"user:{user_id}", user_id=user_id)
     work.announce(f"user:{user_id}")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from uuid import UUID
 
 import asyncpg
 
 from domain import refusals
-from domain.identity import ANONYMOUS, Decision, Role, Status
-from infra import hashing
-from resolvers import identity, passwords, pins, registrations
+from domain.identity import ANONYMOUS, Decision, Role, Status, Viewer
+from infra import encryption, hashing
+from resolvers import contact, identity, passwords, pins, registrations
 from services import people as services_people
 from services.identity import first_admin
 from services.unit_of_work import unit_of_work
@@ -198,6 +199,91 @@ async def changing_a_password(superuser: asyncpg.Connection) -> Case:
         return (await hashing.check_password(NEW_PASSWORD, row[0])).right, tuple(row)[1:]
 
     return Case(run, effect)
+
+
+@VERBS.covering("resolvers.contact.set_contact_email")
+async def asking_for_a_mail(superuser: asyncpg.Connection) -> Case:
+    viewer, address = await town.resident(), _address()
+
+    async def run() -> None:
+        # It is on its way, if the answer was lost.
+        with contextlib.suppress(refusals.RateLimited):
+            await contact.set_contact_email(
+                viewer, email=f"a{viewer.user_id}@example.com", address=address, language="en"
+            )
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select v.tries_left, (select count(*) from ledger.outbox"
+            " where job = 'send_code' and args ->> 'code_id' = v.id::text)"
+            " from verification_code v where subject = $1",
+            f"user {viewer.user_id}",
+        ),
+    )
+
+
+async def _mailed(superuser: asyncpg.Connection) -> tuple[Viewer, str, UUID, str]:
+    """Somebody, a mail address, and the request and code that prove it."""
+    viewer = await town.resident()
+    email = f"a{viewer.user_id}@example.com"
+    asked = await contact.set_contact_email(viewer, email=email, address=_address(), language="en")
+    sealed = await superuser.fetchval(
+        "select code from verification_code where id = $1", asked.verification_id
+    )
+    opened = encryption.decrypt("verification_code.code", asked.verification_id, sealed)
+    return viewer, email, asked.verification_id, opened.split(" ")[1]
+
+
+_CONTACT = (
+    "select email_verified_at is not null, email is null, postal_address is null, version,"
+    " (select count(*) from notice where user_id = u.id),"
+    " (select count(*) from ledger.outbox where args ->> 'notice_id' in"
+    "   (select id::text from notice where user_id = u.id)) from users u where id = $1"
+)
+
+
+@VERBS.covering("resolvers.contact.confirm_contact_email")
+async def confirming_a_mail_address(superuser: asyncpg.Connection) -> Case:
+    viewer, email, verification_id, code = await _mailed(superuser)
+
+    async def run() -> None:
+        # The code was used: by the call whose answer was lost.
+        with contextlib.suppress(refusals.CodeInvalid):
+            await contact.confirm_contact_email(
+                viewer, email=email, verification_id=verification_id, code=code
+            )
+
+    return Case(run, leaves(superuser, _CONTACT, viewer.user_id))
+
+
+@VERBS.covering("resolvers.contact.remove_contact_email")
+async def removing_a_mail_address(superuser: asyncpg.Connection) -> Case:
+    viewer, email, verification_id, code = await _mailed(superuser)
+    await contact.confirm_contact_email(
+        viewer, email=email, verification_id=verification_id, code=code
+    )
+
+    async def run() -> None:
+        await contact.remove_contact_email(viewer, email=email)
+
+    return Case(run, leaves(superuser, _CONTACT, viewer.user_id))
+
+
+@VERBS.covering("resolvers.contact.set_postal_address")
+async def setting_a_postal_address(superuser: asyncpg.Connection) -> Case:
+    viewer = await town.resident()
+
+    async def run() -> None:
+        await contact.set_postal_address(viewer, postal_address="福田区1号")
+
+    return Case(
+        run,
+        leaves(
+            superuser, "select postal_address is null from users u where id = $1", viewer.user_id
+        ),
+    )
 
 
 @VERBS.covering("workers.identity.remind_of_passwords")

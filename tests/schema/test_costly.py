@@ -13,8 +13,11 @@ from schema import fields, schema
 # index, and does no more without it; whoever has one was counted when it was given.
 CHEAP = {"refreshSession", "logout", "completeLogin", "loginWithPasskey"}
 CHEAP |= {"requestPasswordResetPasskey"}
-# What resolvers call to hash a password, to send a text, to ask the bank while the caller waits.
-COSTS = ("right_password", "shown_password", "hash_password", "codes.request(", "bank.current()")
+# What resolvers call to hash a password, to send a text or mail, to ask the bank meanwhile.
+COSTS = (
+    *("right_password", "shown_password", "hash_password"),
+    *("codes.request(", "codes.request_by_mail(", "bank.current()"),
+)
 
 
 def _mutations() -> Iterator[tuple[str, Any]]:
@@ -45,6 +48,7 @@ def test_what_hashes_sends_texts_or_asks_the_bank_is_costly_for_the_signed_in_as
         "requestPasskeyRegistration",
         "removePasskey",
         "sendProofCode",
+        "setContactEmail",
         "linkBankCard",
     }
     assert costs | {"register", "setPaymentPin"} <= fields.costly_fields(schema)
