@@ -46,6 +46,15 @@ class KycLevel(StrEnum):
     BANK_CARD = "BANK_CARD"
 
 
+class CheckState(StrEnum):
+    """Where an identity check stands: what somebody hands in who registered by phone only."""
+
+    PENDING_REVIEW = "PENDING_REVIEW"
+    REFERRED = "REFERRED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
 class CodePurpose(StrEnum):
     """What a verification code is good for; it works for nothing else."""
 

@@ -16,6 +16,9 @@ class NoticeKind(StrEnum):
     REGISTRATION_APPROVED = "REGISTRATION_APPROVED"
     REGISTRATION_REFERRED = "REGISTRATION_REFERRED"
     REGISTRATION_REJECTED = "REGISTRATION_REJECTED"
+    IDENTITY_APPROVED = "IDENTITY_APPROVED"
+    IDENTITY_REFERRED = "IDENTITY_REFERRED"
+    IDENTITY_REJECTED = "IDENTITY_REJECTED"
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - no password
     PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105 - no password
     PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
@@ -121,6 +124,9 @@ GROUPS: dict[NoticeGroup, frozenset[NoticeKind]] = {
             NoticeKind.REGISTRATION_APPROVED,
             NoticeKind.REGISTRATION_REFERRED,
             NoticeKind.REGISTRATION_REJECTED,
+            NoticeKind.IDENTITY_APPROVED,
+            NoticeKind.IDENTITY_REFERRED,
+            NoticeKind.IDENTITY_REJECTED,
         }
     ),
     NoticeGroup.SERVICE: frozenset({NoticeKind.PASSWORD_REMINDER}),
@@ -196,6 +202,24 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "您的注册申请未通过审核。{reason}",
         "Registration not approved",
         "Your registration has not been approved.{reason}",
+    ),
+    NoticeKind.IDENTITY_APPROVED: (
+        "身份认证成功",
+        "您的身份信息已通过认证。",
+        "Identity confirmed",
+        "Your name and ID number have been confirmed.",
+    ),
+    NoticeKind.IDENTITY_REFERRED: (
+        "身份认证审核中",
+        "您的身份信息正在人工审核，钱包可照常使用。{reason}",
+        "Identity under review",
+        "Your identity is being reviewed by our staff. Your wallet works as before.{reason}",
+    ),
+    NoticeKind.IDENTITY_REJECTED: (
+        "身份认证未通过",
+        "您的身份信息未通过认证，可更正后重新提交。{reason}",
+        "Identity not confirmed",
+        "Your identity has not been confirmed. Correct it and hand it in again.{reason}",
     ),
     NoticeKind.PASSWORD_CHANGED: (
         "登录密码已修改",
@@ -378,6 +402,14 @@ SHORT_TEXTS: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.REGISTRATION_REJECTED: (
         "您的注册申请未通过审核。" + _SEE_APP[0],
         "Your registration has not been approved." + _SEE_APP[1],
+    ),
+    NoticeKind.IDENTITY_REFERRED: (
+        "您的身份信息正在人工审核。" + _SEE_APP[0],
+        "Your identity is being reviewed by our staff." + _SEE_APP[1],
+    ),
+    NoticeKind.IDENTITY_REJECTED: (
+        "您的身份信息未通过认证。" + _SEE_APP[0],
+        "Your identity has not been confirmed." + _SEE_APP[1],
     ),
     NoticeKind.REFUND_APPROVED: (
         "您的{amount}退款申请已通过。",

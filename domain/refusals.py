@@ -392,6 +392,20 @@ class TooManyAccounts(Refusal):
     zh = "该证件号码名下的钱包数量已达上限。"
 
 
+class IdentityKnown(Refusal):
+    """The caller's name and ID number have been checked already."""
+
+    en = "Your identity has been checked already."
+    zh = "您的身份信息已通过认证。"
+
+
+class IdentityUnderReview(Refusal):
+    """What the caller handed in before is still being reviewed."""
+
+    en = "Your identity is being reviewed. You will be told when that is done."
+    zh = "您的身份信息正在审核，结果将另行通知。"
+
+
 class RegistrationNotRejected(Refusal):
     """Only a rejected application can be corrected and handed in again."""
 

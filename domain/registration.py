@@ -170,6 +170,10 @@ class Verdict:
 REASONS = {
     "NAME_MADE_UP": ("The name is not a real name.", "姓名不真实。"),
     "NAME_UNUSUAL": ("A person will check the name.", "姓名需人工核实。"),
+    "NAME_CHANGED": (
+        "A person will check the new name.",
+        "姓名与注册时不同，需人工核实。",
+    ),
     "NAME_DIFFERS": ("A person will check name and ID number.", "姓名与证件号码需人工核实。"),
     "PHONE_ABROAD": ("A person will check the phone number.", "手机号码归属地需人工核实。"),
     "UNDER_AGE": ("Wallets are for people of 16 and older.", "年满16周岁方可开通钱包。"),
@@ -192,9 +196,17 @@ class Person:
 
 
 def review(
-    *, name: str, phone: str, person: Person | None = None, accounts_max: int = 1
+    *,
+    name: str,
+    phone: str,
+    person: Person | None = None,
+    accounts_max: int = 1,
+    known_as: str | None = None,
 ) -> Verdict:
-    """ACTIVE, REFERRED to staff, or REJECTED; ``person`` is None for whoever gave no ID number."""
+    """ACTIVE, REFERRED to staff, or REJECTED; ``person`` is None for whoever gave no ID number.
+
+    ``known_as`` is the name of somebody who has a wallet already.
+    """
     letters = re.sub(r"[\W_]+", "", name).casefold()
     if letters in _MADE_UP or not letters or letters.isdecimal() or _is_drumming(letters):
         return Verdict(Status.REJECTED, "NAME_MADE_UP")
@@ -211,6 +223,8 @@ def review(
         return Verdict(Status.REFERRED, "MINOR")
     if person is not None and any(other != name for other in person.others):
         return Verdict(Status.REFERRED, "NAME_DIFFERS")
+    if known_as is not None and known_as != name:
+        return Verdict(Status.REFERRED, "NAME_CHANGED")
     return Verdict(Status.ACTIVE)
 
 

@@ -19,6 +19,7 @@ class Job(StrEnum):
 
     NOTIFY_POSTINGS = "notify_postings"
     REVIEW_REGISTRATION = "review_registration"
+    REVIEW_IDENTITY = "review_identity"
     REVIEW_REFUND = "review_refund"
     START_TOP_UP = "start_top_up"
     SETTLE_TOP_UP = "settle_top_up"

@@ -109,6 +109,31 @@ class VerificationCode(Model):
         indexes = (("phone_index", "created_at"), ("address_hash", "created_at"))
 
 
+class IdentityCheck(Model):
+    """Name and ID number of somebody who registered by phone only, handed in to be reviewed.
+
+    Both are encrypted, and gone once it is decided: what was approved is with the user then.
+    ``reason`` is a rule's code, ``review_text`` what staff wrote, encrypted. A user has one at a
+    time that is not decided.
+    """
+
+    id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
+    user_id = fields.BigIntField(db_index=True)
+    state = fields.CharField(max_length=16)
+    name = fields.BinaryField(null=True)
+    id_number = fields.BinaryField(null=True)
+    reason = fields.CharField(max_length=40, null=True)
+    review_text = fields.BinaryField(null=True)
+    reviewed_by = fields.BigIntField(null=True)
+    reviewed_at = fields.DatetimeField(null=True)
+    version = fields.IntField(db_default=1)
+    created_at = fields.DatetimeField(default=None, db_default=NOW)
+
+    class Meta:
+        table = "identity_check"
+        indexes = (("state", "created_at"),)
+
+
 class CodeTotal(Model):
     """How many codes were asked for in an hour or a day, over all phones.
 

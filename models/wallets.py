@@ -9,7 +9,10 @@ from models.identity import NEW_UUID, NOW
 
 
 class BankCard(Model):
-    """A linked card: we keep the bank's token (encrypted) and the last four digits."""
+    """A linked card: we keep the bank's token (encrypted) and the last four digits.
+
+    ``holder_checked``: the bank has found the name on it that its user has now.
+    """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
     user_id = fields.BigIntField(db_index=True)
@@ -19,6 +22,7 @@ class BankCard(Model):
     last4 = fields.CharField(max_length=4)
     linked_at = fields.DatetimeField(default=None, db_default=NOW)
     removed_at = fields.DatetimeField(null=True)
+    holder_checked = fields.BooleanField(db_default=True)
 
     class Meta:
         table = "bank_card"

@@ -12,7 +12,7 @@ from uuid import UUID
 from domain import codes as codes_rules
 from domain import passwords, refusals
 from domain import registration as rules
-from domain.identity import CodePurpose, Status
+from domain.identity import CodePurpose, KycLevel, Status
 from domain.passwords import Owner
 from infra import hashing, hints
 from resolvers import devices, registrations
@@ -102,19 +102,19 @@ async def shown_password(
 
 @access(SIGNED_IN)
 async def viewer_status_events(viewer: Viewer) -> AsyncIterator[Viewer]:
-    """The caller now, and again whenever the status changes; ends with the session."""
+    """The caller now, and again whenever status or KYC level change; ends with the session."""
     topic = f"user:{viewer.user_id}"
     changed = hints.current().watch(topic)
     try:
-        told: Status | None = None
+        told: tuple[Status | None, KycLevel] | None = None
         while True:
             changed.clear()
             async with snapshot() as read:
                 current = await sessions.viewer_by_session(read, _session_id(viewer))
             if current is None:
                 return
-            if current.status is not told:
-                told = current.status
+            if (current.status, current.kyc_level) != told:
+                told = current.status, current.kyc_level
                 yield current
             await changed.wait()
     finally:

@@ -53,6 +53,18 @@ def checked(told: Told) -> Details:
     return Details(resident.number if resident else None, email, address)
 
 
+def checked_reason(decision: Decision, reason: str | None) -> str | None:
+    """What staff wrote, as kept; a rejection needs some. Raises InvalidInput."""
+    kept = " ".join((reason or "").split()) or None
+    if (kept is None and decision is Decision.REJECT) or len(kept or "") > _REASON_LENGTH_MAX:
+        raise refusals.InvalidInput(
+            path=("input", "reason"),
+            en="A rejection needs a reason of up to 200 characters.",
+            zh="拒绝时须填写原因，不超过200字。",
+        )
+    return kept
+
+
 @access(SIGNED_IN)
 async def resubmit_registration(viewer: Viewer, *, name: str, told: Told) -> Viewer:
     """Correct a rejected application: all of it is replaced. The caller, PENDING_REVIEW again.
@@ -104,13 +116,7 @@ async def review_registration(
 
     Raises InvalidInput, NotFound, StaleVersion, TooManyAccounts.
     """
-    kept = " ".join((reason or "").split()) or None
-    if (kept is None and decision is Decision.REJECT) or len(kept or "") > _REASON_LENGTH_MAX:
-        raise refusals.InvalidInput(
-            path=("input", "reason"),
-            en="A rejection needs a reason of up to 200 characters.",
-            zh="拒绝时须填写原因，不超过200字。",
-        )
+    kept = checked_reason(decision, reason)
     async with unit_of_work() as work:
         return await registration.review_by_staff(
             work,

@@ -117,6 +117,7 @@ async def link_bank_card(viewer: Viewer, *, number: str) -> Card:
             return await wallets.keep_card(
                 work,
                 user_id=viewer.user_id,
+                holder_name=name,
                 number_index=wallets.card_index(digits),
                 linked=linked,
             )

@@ -8,6 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema import errors, fields, scalars
 from schema.contact import ContactMutation
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
+from schema.identity_checks import IdentityCheckMutation, IdentityCheckStaffMutation
 from schema.key_rotations import KeyRotationMutation
 from schema.merchants import MerchantQuery
 from schema.nodes import NodeQuery
@@ -42,6 +43,8 @@ class Mutation(
     RegistrationMutation,
     ContactMutation,
     IdentityStaffMutation,
+    IdentityCheckMutation,
+    IdentityCheckStaffMutation,
     PasskeyMutation,
     ProofChallengeMutation,
     WalletMutation,

@@ -40,6 +40,13 @@ enums.described(
     CLOSED="Closed for good.",
 )
 enums.described(
+    domain.Decision,
+    "RegistrationDecision",
+    "What a member of staff decides.",
+    APPROVE="What was applied for holds: the wallet can be used, or the identity is confirmed.",
+    REJECT="It doesn't; the applicant is told the reason.",
+)
+enums.described(
     domain.KycLevel,
     "KycLevel",
     "How well the city knows somebody.",
@@ -247,7 +254,7 @@ class IdentitySubscription:
 
     @fields.subscription(
         calls=identity.viewer_status_events,
-        description="The viewer now, and again whenever its `status` changes.",
+        description="The viewer now, and again whenever its `status` or `kycLevel` changes.",
     )
     async def viewer_status_events(self, info: Info) -> AsyncIterator[LazyViewer]:
         async for caller in identity.viewer_status_events(info.context.viewer):

@@ -28,6 +28,9 @@ enums.described(
     REGISTRATION_APPROVED="The wallet can be used.",
     REGISTRATION_REFERRED="A person looks at the registration.",
     REGISTRATION_REJECTED="The registration was not approved.",
+    IDENTITY_APPROVED="Name and ID number were confirmed; `kycLevel` has risen.",
+    IDENTITY_REFERRED="A person looks at the identity that was handed in.",
+    IDENTITY_REJECTED="The identity that was handed in was not confirmed.",
     PASSWORD_CHANGED="The login password was changed.",  # noqa: S106 - no password
     PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
     PIN_CHANGED="The payment PIN was replaced.",

@@ -14,21 +14,13 @@ from domain import registration as rules
 from domain import resident_ids
 from resolvers import registrations
 from resolvers.viewer import Viewer as Caller
-from schema import callers, enums, fields, ids, pagination
+from schema import callers, fields, ids, pagination
 from schema.callers import LazyViewer
 from schema.context import Info
 from services.identity import registration
 
 if TYPE_CHECKING:
     from schema.staff import Staff
-
-enums.described(
-    domain.Decision,
-    "RegistrationDecision",
-    "What a member of staff decides.",
-    APPROVE="The wallet can be used.",
-    REJECT="It can't; the applicant is told the reason.",
-)
 
 
 @strawberry.type(description="An application for a wallet. Reading one is recorded.")

@@ -6,6 +6,7 @@ import strawberry
 
 from schema import fields
 from schema.audit import AuditStaff
+from schema.identity_checks import IdentityCheckStaff
 from schema.key_rotations import KeyRotationStaff
 from schema.refund_desk import RefundStaff
 from schema.registrations import IdentityStaff
@@ -14,5 +15,7 @@ from schema.risk import RiskStaff
 
 @fields.root
 @strawberry.type(description="What staff see. Every field has a rule of its own.")
-class Staff(IdentityStaff, RefundStaff, RiskStaff, AuditStaff, KeyRotationStaff):
+class Staff(
+    IdentityStaff, IdentityCheckStaff, RefundStaff, RiskStaff, AuditStaff, KeyRotationStaff
+):
     """Null at its root for everybody else."""

@@ -7,6 +7,7 @@ import strawberry
 from schema import fields
 from schema.devices import DeviceViewer
 from schema.identity import IdentityViewer
+from schema.identity_checks import IdentityCheckViewer
 from schema.merchants import MerchantViewer
 from schema.notices import NoticeViewer
 from schema.passkeys import PasskeyViewer
@@ -26,6 +27,7 @@ class Viewer(
     IdentityViewer,
     PasskeyViewer,
     RegistrationViewer,
+    IdentityCheckViewer,
     WalletViewer,
     TransactionViewer,
     PaymentViewer,

@@ -41,7 +41,7 @@ class Facts:
 
 
 async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Facts]:
-    """The facts of notices by their params: at most four queries for any number."""
+    """The facts of notices by their params: at most six queries for any number."""
     accounts = [one["account_id"] for one in params if "account_id" in one]
     refund_ids = [UUID(one["refund_id"]) for one in params if "refund_id" in one]
     case_ids = [UUID(one["case_id"]) for one in params if "case_id" in one]
@@ -50,6 +50,8 @@ async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Fact
     cases = await risk_reasons.reasons(read, case_ids) if case_ids else {}
     applicants = [one["review_of"] for one in params if "review_of" in one]
     reviews = await people.review_texts(read, applicants) if applicants else {}
+    check_ids = [UUID(one["check_id"]) for one in params if "check_id" in one]
+    checks = await people.check_texts(read, check_ids) if check_ids else {}
     found = []
     for one in params:
         party = parties.get(one.get("account_id", 0))
@@ -61,7 +63,8 @@ async def load(read: Snapshot, params: Sequence[Mapping[str, Any]]) -> list[Fact
                 reason_code=one.get("reason") or one.get("rule"),
                 reason=decisions.get(one.get("refund_id", ""))
                 or case[1 if one.get("lifted") else 0]
-                or reviews.get(one.get("review_of", 0)),
+                or reviews.get(one.get("review_of", 0))
+                or checks.get(one.get("check_id", "")),
                 platform=one.get("platform"),
             )
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -13,6 +15,7 @@ from domain.identity import Role, Status, Viewer
 from infra import encryption
 from services.unit_of_work import Snapshot, UnitOfWork
 
+_CHECK_TEXT = "identity_check.review_text"
 _COLUMNS = "id, role, status, phone, name, language"
 
 
@@ -100,6 +103,23 @@ async def review_texts(read: Snapshot, user_ids: list[int]) -> dict[int, str | N
         "select id, review_text from users where id = any($1::bigint[])", user_ids
     )
     return {row["id"]: open_review_text(row["id"], row["review_text"]) for row in rows}
+
+
+def seal_check_text(check_id: UUID, text: str | None) -> bytes | None:
+    """What staff wrote about an identity check, for its row."""
+    return None if text is None else encryption.encrypt(_CHECK_TEXT, check_id, text)
+
+
+def open_check_text(check_id: UUID, sealed: bytes | None) -> str | None:
+    return None if sealed is None else encryption.decrypt(_CHECK_TEXT, check_id, sealed)
+
+
+async def check_texts(read: Snapshot, check_ids: Sequence[UUID]) -> dict[str, str | None]:
+    """What staff wrote about these identity checks, opened, by the check's id as text."""
+    rows = await read.fetch(
+        "select id, review_text from identity_check where id = any($1::uuid[])", check_ids
+    )
+    return {str(row["id"]): open_check_text(row["id"], row["review_text"]) for row in rows}
 
 
 def phone_of(viewer: Viewer) -> str:
@@ -199,14 +219,33 @@ async def details_of(read: Snapshot, user_id: int) -> Details:
     return open_details(user_id, row) if row else NO_DETAILS
 
 
-async def raise_kyc_level(work: UnitOfWork, user_id: int) -> None:
-    """The level that somebody has earned: by approval with an ID number, and then by a card."""
+async def identify(work: UnitOfWork, user_id: int, *, name: str, id_number: str) -> None:
+    """Keep the name and ID number of somebody who registered by phone only; both were reviewed."""
     await work.execute(
-        "update users u set kyc_level = case when exists (select from bank_card c"
-        " where c.user_id = u.id and c.removed_at is null) then 'BANK_CARD' else 'IDENTITY' end"
-        " where id = $1 and status = 'ACTIVE' and id_number is not null",
+        "update users set name = $2, id_number = $3, id_number_index = $4, version = version + 1"
+        " where id = $1",
+        user_id,
+        encryption.encrypt("users.name", user_id, name),
+        encryption.encrypt("users.id_number", user_id, id_number),
+        id_number_index(id_number),
+    )
+
+
+async def raise_kyc_level(work: UnitOfWork, user_id: int) -> None:
+    """The level that somebody has earned: by approval with an ID number, and then by a card.
+
+    By a card on which the bank has found the same name, that is.
+    """
+    risen = await work.fetchval(
+        "update users u set kyc_level = earned.level from (select case when exists (select"
+        "  from bank_card where user_id = $1 and removed_at is null and holder_checked)"
+        "  then 'BANK_CARD' else 'IDENTITY' end as level) earned"
+        " where id = $1 and status = 'ACTIVE' and id_number is not null"
+        " and kyc_level <> earned.level returning id",
         user_id,
     )
+    if risen is not None:
+        work.announce(f"user:{user_id}")
 
 
 async def exists(read: Snapshot, phone: str) -> bool:

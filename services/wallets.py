@@ -171,14 +171,15 @@ def link_reference(*, user_id: int, number: str, holder_name: str, phone: str) -
 
 
 async def keep_card(
-    work: UnitOfWork, *, user_id: int, number_index: str, linked: LinkedCard
+    work: UnitOfWork, *, user_id: int, holder_name: str, number_index: str, linked: LinkedCard
 ) -> Card:
-    """Keep a card that the bank linked; linking it again gives the same card.
+    """Keep a card that the bank linked in a holder's name; linking it again gives the same card.
 
-    Raises TooManyCards.
+    It counts for the KYC level if that is still the user's name. Raises TooManyCards.
     """
     # Cards of one user are added one at a time, or two requests could pass the maximum together.
-    await work.execute("select id from users where id = $1 for update", user_id)
+    name: bytes = await work.fetchval("select name from users where id = $1 for update", user_id)
+    agrees = people.open_name(user_id, name) == holder_name
     known = await work.fetchrow(
         "select id, removed_at from bank_card where user_id = $1 and number_index = $2",
         user_id,
@@ -192,9 +193,10 @@ async def keep_card(
             raise TooManyCards
     card_id = known["id"] if known is not None else uuid4()
     row = await work.fetchrow(
-        "insert into bank_card(id, user_id, token, number_index, bank_name, last4, linked_at)"  # noqa: S608
-        " values ($1, $2, $3, $4, $5, $6, $7) on conflict (user_id, number_index)"
-        " do update set token = excluded.token, bank_name = excluded.bank_name, removed_at = null"
+        "insert into bank_card(id, user_id, token, number_index, bank_name, last4, linked_at,"  # noqa: S608
+        " holder_checked) values ($1, $2, $3, $4, $5, $6, $7, $8)"
+        " on conflict (user_id, number_index) do update set token = excluded.token,"
+        " bank_name = excluded.bank_name, removed_at = null, holder_checked = $8"
         f" returning {_CARD_COLUMNS}",
         card_id,
         user_id,
@@ -203,10 +205,19 @@ async def keep_card(
         linked.bank_name,
         linked.last4,
         work.now,
+        agrees,
     )
     assert row is not None
     await people.raise_kyc_level(work, user_id)
     return _card(row)
+
+
+async def forget_holder_checks(work: UnitOfWork, user_id: int) -> None:
+    """The user's name has changed: what the bank said of the old one says nothing of the new one.
+
+    The cards stay; linking one again has the bank look again.
+    """
+    await work.execute("update bank_card set holder_checked = false where user_id = $1", user_id)
 
 
 def token_of(card: Card) -> str:

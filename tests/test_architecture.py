@@ -52,6 +52,7 @@ PARTS = {
 # Nouns whose verbs live inside a package of services, with the money or with the people.
 HOMES = {
     "contact": "identity/contact.py",
+    "identity_checks": "identity/checks.py",
     "logins": "identity/logins.py",
     "passkeys": "identity/passkeys.py",
     "pins": "identity/pins.py",

@@ -30,6 +30,7 @@ from workers.process import Process, open_process
 jobs = Jobs(
     {
         Job.REVIEW_REGISTRATION: identity.review_registration,
+        Job.REVIEW_IDENTITY: identity.review_identity,
         Job.SEND_CODE: identity.send_code,
         Job.START_TOP_UP: topups.start_top_up,
         Job.SETTLE_TOP_UP: topups.settle_top_up,

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from infra import mail, sms
-from services.identity import codes, passwords, registration, retention
+from services.identity import checks, codes, passwords, registration, retention
 from services.unit_of_work import snapshot, unit_of_work
 
 log = structlog.get_logger()
@@ -18,6 +18,12 @@ async def review_registration(args: dict[str, Any]) -> None:
     """Let the rules decide a registration. ``args``: ``user_id``."""
     async with unit_of_work() as work:
         await registration.review(work, args["user_id"])
+
+
+async def review_identity(args: dict[str, Any]) -> None:
+    """Let the rules decide an identity check. ``args``: ``check_id``."""
+    async with unit_of_work() as work:
+        await checks.review(work, UUID(args["check_id"]))
 
 
 async def send_code(args: dict[str, Any]) -> None:

@@ -121,7 +121,11 @@ async def _link_card(number: int, user_id: int) -> UUID:
     )
     async with unit_of_work() as work:
         card = await wallets.keep_card(
-            work, user_id=user_id, number_index=wallets.card_index(digits), linked=linked
+            work,
+            user_id=user_id,
+            holder_name=name,
+            number_index=wallets.card_index(digits),
+            linked=linked,
         )
     return card.id
 

@@ -11,12 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
-from domain import refusals, registration, resident_ids
+from domain import refusals, registration
 from domain.identity import Decision, Role, Status, Viewer
-from infra import settings
 from infra.queue import Job
 from services import audit, notices, people
-from services.identity import codes, contact
+from services.identity import codes, contact, persons
 from services.people import NO_DETAILS, Details
 from services.unit_of_work import Snapshot, UnitOfWork
 
@@ -25,7 +24,6 @@ _KINDS = {
     Status.REFERRED: "REGISTRATION_REFERRED",
     Status.REJECTED: "REGISTRATION_REJECTED",
 }
-_OTHERS_MAX = 100
 _COUNTED = (
     "version = version + 1,"
     " rejections = rejections + case when $2::varchar = 'REJECTED' then 1 else 0 end"
@@ -76,7 +74,7 @@ async def register(
     ``code_id`` is of a code that was right (`codes.spend_try`); it is used up here. Raises
     PhoneTaken, CodeInvalid, UnderAge, InvalidInput.
     """
-    await _ensure_of_age(work, details)
+    await persons.ensure_of_age(work, details.id_number)
     await codes.use(work, code_id)
     user_id = await people.create(
         work,
@@ -109,7 +107,7 @@ async def resubmit(work: UnitOfWork, user_id: int, *, name: str, details: Detail
     if free_at > work.now:
         wait_seconds = math.ceil((free_at - work.now).total_seconds())
         raise refusals.RateLimited(retry_after_seconds=wait_seconds)
-    await _ensure_of_age(work, details)
+    await persons.ensure_of_age(work, details.id_number)
     old = await people.details_of(work, user_id)
     verified = old.email_verified and details.email == old.email
     kept = dataclasses.replace(details, email_verified=verified)
@@ -146,7 +144,7 @@ async def review(work: UnitOfWork, user_id: int) -> Status | None:
         name=people.open_name(user_id, row["name"]),
         phone=people.open_phone(user_id, row["phone"]),
         person=await _person(work, row),
-        accounts_max=settings.get_settings().accounts_max_per_person,
+        accounts_max=persons.accounts_max(),
     )
     decided = await work.fetchrow(
         f"update users set status = $2, review_reason = $3, reviewed_at = $4, {_COUNTED}"  # noqa: S608
@@ -199,7 +197,7 @@ async def review_by_staff(
         reason=reason,
     )
     await _follow(work, row)
-    return _opened(row, others=others, today=await _today(work))
+    return _opened(row, others=others, today=await persons.today(work))
 
 
 async def queue(
@@ -229,7 +227,7 @@ async def queue(
         object="registrations",
         detail={"users": [row["id"] for row in rows]},
     )
-    today = await _today(work)
+    today = await persons.today(work)
     return [_opened(row, others=row["others"], today=today) for row in rows]
 
 
@@ -253,28 +251,6 @@ async def _follow(work: UnitOfWork, row: asyncpg.Record) -> None:
     work.announce(f"user:{user_id}")
 
 
-async def _person(work: UnitOfWork, row: asyncpg.Record) -> registration.Person | None:
-    """Who the ID number of a row of users stands for; None without one.
-
-    Takes turns with every other decision about the same number until the unit of work ends, so that
-    decisions at once can't pass the most wallets that a person may have.
-    """
-    number = people.open_details(row["id"], row).id_number
-    resident = resident_ids.parse(number or "")
-    if resident is None:
-        return None
-    await work.execute("select pg_advisory_xact_lock(5, hashtext($1))", row["id_number_index"])
-    others = await work.fetch(
-        "select id, name from users where id_number_index = $1 and status = 'ACTIVE' and id <> $2"
-        " limit $3",
-        row["id_number_index"],
-        row["id"],
-        _OTHERS_MAX,
-    )
-    names = tuple(people.open_name(other["id"], other["name"]) for other in others)
-    return registration.Person(resident.age_years(await _today(work)), names)
-
-
 async def _why_undecided(read: Snapshot, user_id: int) -> refusals.Refusal:
     """Why a registration could not be decided: there is none, or somebody else was faster."""
     if await read.fetchval("select exists (select from users where id = $1)", user_id):
@@ -285,38 +261,25 @@ async def _why_undecided(read: Snapshot, user_id: int) -> refusals.Refusal:
 async def _others_within_cap(work: UnitOfWork, row: asyncpg.Record) -> int:
     """How many other wallets a decided applicant has. Raises TooManyAccounts for one too many."""
     person = await _person(work, row)
-    others = len(person.others) if person else 0
-    cap = settings.get_settings().accounts_max_per_person
-    if row["status"] == Status.ACTIVE and others >= cap:
-        raise refusals.TooManyAccounts
-    return others
+    if row["status"] == Status.ACTIVE:
+        persons.ensure_within_cap(person)
+    return len(person.others) if person else 0
 
 
-async def _today(read: Snapshot) -> date:
-    """The day it is in the city."""
-    return await read.fetchval("select (ledger.now() at time zone zone)::date from ledger.city")
-
-
-async def _ensure_of_age(read: Snapshot, details: Details) -> None:
-    resident = resident_ids.parse(details.id_number or "")
-    if resident is None:
-        return
-    today = await _today(read)
-    if not resident.plausible(today):
-        raise refusals.InvalidInput(path=("input", "idNumber"))
-    if resident.age_years(today) < resident_ids.AGE_MIN_YEARS:
-        raise refusals.UnderAge(path=("input", "idNumber"))
+async def _person(work: UnitOfWork, row: asyncpg.Record) -> registration.Person | None:
+    """Who the ID number of a row of users stands for; see `persons.of_number`."""
+    number = people.open_details(row["id"], row).id_number
+    return await persons.of_number(work, number, but_user_id=row["id"])
 
 
 def _opened(row: asyncpg.Record, *, others: int, today: date) -> Registration:
     details = people.open_details(row["id"], row)
-    resident = resident_ids.parse(details.id_number or "")
     return Registration(
         user_id=row["id"],
         name=people.open_name(row["id"], row["name"]),
         phone=people.open_phone(row["id"], row["phone"]),
         details=details,
-        age_years=resident.age_years(today) if resident else None,
+        age_years=persons.age_years(details.id_number, today),
         others=others,
         rejections=row["rejections"],
         status=Status(row["status"]),

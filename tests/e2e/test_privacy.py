@@ -33,6 +33,7 @@ from tests.demo.stage import (
     money,
     new_phone,
 )
+from tests.e2e import identities
 
 REGISTRATIONS = """{ staff { registrationQueue(last: 20) {
   edges { node { id displayName } } } } }"""
@@ -285,6 +286,33 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
     stage.success(reviewed)
 
 
+async def _say_who_one_is(
+    stage: Stage, exits: AsyncExitStack, told: Told, *, mail_url: str
+) -> None:
+    """Registered by phone, known later; with a mail address that was proved, and another one."""
+    support = await _staff(stage, exits, "SUPPORT")
+    person = await identities.register_by_phone(stage, "东方朔月")
+    exits.push_async_callback(person.close)
+    told.words |= {"late name": "Фёдор Ласточкин", "late ID": id_number(), "later ID": id_number()}
+    told.words |= {"late no": "护照照片看不清楚", "early name": "东方朔月"}
+    told.words["late phone"] = person.phone.removeprefix("+86")
+    told.words["mail"] = "dongfang.shuoyue@example.com"
+    told.digits["mailed code"] = await identities.prove_email(
+        stage, person, told.words["mail"], mail_url=mail_url
+    )
+    await identities.hand_in(stage, person, told.words["late name"], told.words["late ID"])
+    case = await identities.referred(support, told.words["late name"])
+    await identities.decide(stage, support, case, "REJECT", told.words["late no"])
+    other = await identities.register_by_phone(stage, "南宫听雪")
+    exits.push_async_callback(other.close)
+    told.words |= {"other name": other.name, "other ID": id_number()}
+    await identities.hand_in(stage, other, other.name, told.words["other ID"])
+    await identities.known(other, "IDENTITY")
+    # This one is left to wait.
+    await identities.hand_in(stage, person, told.words["late name"], told.words["later ID"])
+    await identities.referred(support, told.words["late name"])
+
+
 async def _staff(stage: Stage, exits: AsyncExitStack, role: str) -> Person:
     person = Person.of_city(stage, stage.world.login(role))
     exits.push_async_callback(person.close)
@@ -346,6 +374,7 @@ async def test_no_personal_datum_reaches_logs_or_plain_columns(
         payer = await _move_money(cast, exits, told)
         await _freeze(cast, exits, payer, told)
         await _reject_an_applicant(cast, exits, told)
+        await _say_who_one_is(cast, exits, told, mail_url=stack.mail_url)
 
     logs = _logs(stack.data)
     assert {"api.log", "worker.log"} <= set(logs)

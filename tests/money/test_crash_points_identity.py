@@ -11,7 +11,7 @@ import asyncpg
 from domain import refusals
 from domain.identity import ANONYMOUS, Decision, Role, Status, Viewer
 from infra import encryption, hashing
-from resolvers import contact, identity, passwords, pins, registrations
+from resolvers import contact, identity, identity_checks, passwords, pins, registrations
 from services import people as services_people
 from services.identity import first_admin
 from services.unit_of_work import unit_of_work
@@ -199,6 +199,86 @@ async def changing_a_password(superuser: asyncpg.Connection) -> Case:
         return (await hashing.check_password(NEW_PASSWORD, row[0])).right, tuple(row)[1:]
 
     return Case(run, effect)
+
+
+_CHECK = (
+    "select u.kyc_level, u.version, u.id_number is not null, c.state, c.version, c.name is null,"
+    " (select count(*) from notice where user_id = u.id),"
+    " (select count(*) from ledger.outbox where job = 'review_identity'"
+    "   and args ->> 'check_id' = c.id::text),"
+    " (select count(*) from audit_entry where object = 'user:' || u.id)"
+    " from users u join identity_check c on c.user_id = u.id where u.id = $1"
+)
+
+
+@VERBS.covering("resolvers.identity_checks.submit_identity")
+async def handing_in_an_identity(superuser: asyncpg.Connection) -> Case:
+    viewer, number = await town.resident(), people.id_number()
+
+    async def run() -> None:
+        # It is in, if the answer was lost.
+        with contextlib.suppress(refusals.IdentityUnderReview):
+            await identity_checks.submit_identity(viewer, name="王小明", id_number=number)
+
+    return Case(run, leaves(superuser, _CHECK, viewer.user_id))
+
+
+async def _handed_in(superuser: asyncpg.Connection, name: str) -> tuple[Viewer, UUID]:
+    viewer = await town.resident()
+    await identity_checks.submit_identity(viewer, name=name, id_number=people.id_number())
+    check: UUID = await superuser.fetchval(
+        "select id from identity_check where user_id = $1", viewer.user_id
+    )
+    return viewer, check
+
+
+@VERBS.covering("workers.identity.review_identity")
+async def reviewing_an_identity(superuser: asyncpg.Connection) -> Case:
+    viewer, check = await _handed_in(superuser, "李雷")
+
+    async def run() -> None:
+        await workers_identity.review_identity({"check_id": str(check)})
+
+    return Case(run, leaves(superuser, _CHECK, viewer.user_id))
+
+
+@VERBS.covering("resolvers.identity_checks.review_identity")
+async def deciding_an_identity(superuser: asyncpg.Connection) -> Case:
+    reviewer = await people.staff(Role.COMPLIANCE)
+    viewer, check = await _handed_in(superuser, "李雷")
+    await workers_identity.review_identity({"check_id": str(check)})
+
+    async def run() -> None:
+        # Decided, as the queue shows.
+        with contextlib.suppress(refusals.StaleVersion):
+            await identity_checks.review_identity(
+                reviewer,
+                check_id=check,
+                decision=Decision.APPROVE,
+                reason=None,
+                expected_version=2,
+            )
+
+    return Case(run, leaves(superuser, _CHECK, viewer.user_id))
+
+
+@VERBS.covering("resolvers.identity_checks.identity_queue")
+async def looking_at_identities(superuser: asyncpg.Connection) -> Case:
+    reviewer = await people.staff(Role.COMPLIANCE)
+
+    async def run() -> None:
+        await identity_checks.identity_queue(
+            reviewer, limit=2, after=None, before=None, backwards=False
+        )
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select distinct action from audit_entry where actor_id = $1",
+            reviewer.user_id,
+        ),
+    )
 
 
 @VERBS.covering("resolvers.contact.set_contact_email")

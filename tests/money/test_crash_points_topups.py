@@ -78,6 +78,7 @@ async def asking_for_a_top_up(superuser: asyncpg.Connection) -> Case:
         card = await services_wallets.keep_card(
             work,
             user_id=viewer.user_id,
+            holder_name="王小明",
             number_index=services_wallets.card_index(NORMAL),
             linked=bank.LinkedCard(card_token="token", bank_name="Bank", last4="0014"),
         )

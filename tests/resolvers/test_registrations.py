@@ -14,7 +14,7 @@ from infra import settings
 from infra.bank import LinkedCard
 from resolvers import identity, registrations
 from resolvers.registrations import NOTHING_TOLD, Told
-from services import wallets
+from services import people, wallets
 from services.unit_of_work import unit_of_work
 from tests import people as make
 from tests import races
@@ -61,6 +61,7 @@ async def link_card(viewer: Viewer) -> None:
         await wallets.keep_card(
             work,
             user_id=viewer.user_id,
+            holder_name=people.name_of(viewer),
             number_index=f"card of {viewer.user_id}",
             linked=LinkedCard(card_token="t", bank_name="招商银行", last4="1234"),
         )

@@ -66,6 +66,8 @@ MOVES_NO_MONEY = {
     "confirmContactEmail",
     "removeContactEmail",
     "setPostalAddress",
+    "submitIdentity",
+    "reviewIdentity",
     "reviewRegistration",
     "setNoticePreference",
     "registerPushToken",

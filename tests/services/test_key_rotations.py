@@ -86,8 +86,14 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             " returning id",
             person,
         )
+        check: Any = await superuser.fetchval(
+            "insert into identity_check(user_id, state, name, id_number)"
+            " values ($1, 'REFERRED', '', '') returning id",
+            person,
+        )
         rows = {
             "bank_card": card,
+            "identity_check": check,
             "passkey": passkey,
             "push_token": token,
             "risk_case": case,
