@@ -29,6 +29,10 @@ ASKERS = {
 }
 """Purposes whose codes are counted together, by the name of their count over all recipients."""
 
+OF_NEW_PHONE = "new phone "
+"""How the subject begins of a code for a number that is to become somebody's. If it is somebody's
+already, nothing is sent to it."""
+
 _ENDS = {
     CodePurpose.REGISTER: ("注册", "to register"),
     CodePurpose.LOGIN: ("登录", "to sign in"),

@@ -24,6 +24,7 @@ class NoticeKind(StrEnum):
     PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
     PIN_CHANGED = "PIN_CHANGED"
     CONTACT_EMAIL_CHANGED = "CONTACT_EMAIL_CHANGED"
+    PHONE_CHANGED = "PHONE_CHANGED"
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
     TRANSFER_SENT = "TRANSFER_SENT"
@@ -89,12 +90,13 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PASSWORD_RESET,
         NoticeKind.PIN_CHANGED,
         NoticeKind.CONTACT_EMAIL_CHANGED,
+        NoticeKind.PHONE_CHANGED,
     }
 )
 """Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
 
 ENDS_SESSIONS: frozenset[NoticeKind] = frozenset(
-    {NoticeKind.PASSWORD_CHANGED, NoticeKind.PASSWORD_RESET}
+    {NoticeKind.PASSWORD_CHANGED, NoticeKind.PASSWORD_RESET, NoticeKind.PHONE_CHANGED}
 )
 """Told to the devices, too, that are signed out by what it tells: one of them is the owner's."""
 
@@ -241,6 +243,13 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "Payment PIN changed",
         "Your payment PIN was replaced. If it wasn't you, freeze your wallet and change your "
         "password at once.",
+    ),
+    NoticeKind.PHONE_CHANGED: (
+        "手机号已更换",
+        "您的账户已更换手机号，其他设备已退出登录，24小时内转出金额受限。如非本人操作，请立即联系客服。",
+        "Phone number changed",
+        "Your account has another phone number now. Other devices were signed out, and little can "
+        "leave your wallet for 24 hours. If it wasn't you, call our hotline at once.",
     ),
     NoticeKind.PASSWORD_REMINDER: (
         "登录密码提醒",

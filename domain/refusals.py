@@ -370,6 +370,15 @@ class ResetProofInvalid(Refusal):
     zh = "验证未通过，请核对输入的信息或重新开始。"
 
 
+class PhoneChangeInvalid(Refusal):
+    """A code is wrong or too old, the change was used or tried too often, or the new number can't
+    be had; which of them is not told."""
+
+    watched = True
+    en = "The number could not be changed. Please check both codes, or start again."
+    zh = "未能更换手机号，请核对两个验证码或重新开始。"
+
+
 class IdentityInvalid(Refusal):
     """Name and ID number aren't those that the city has reviewed for the caller."""
 

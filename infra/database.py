@@ -30,6 +30,7 @@ MODELS = [
     "models.notices",
     "models.passkeys",
     "models.password_resets",
+    "models.phone_changes",
     "models.proof_challenges",
     "models.proofs",
     "models.refunds",

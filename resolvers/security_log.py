@@ -28,6 +28,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "password_resets": (
         "request_password_reset", "request_password_reset_passkey", "complete_password_reset",
     ),
+    "phone_changes": ("request_phone_change", "confirm_phone_change"),
     "pins": ("set_payment_pin",),
     "proof_challenges": (
         "request_payment_challenge", "request_step_up_challenge", "send_proof_code",

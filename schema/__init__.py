@@ -17,6 +17,7 @@ from schema.passkeys import PasskeyMutation
 from schema.password_resets import PasswordResetMutation
 from schema.passwords import PasswordMutation
 from schema.payments import PaymentMutation, PaymentSubscription
+from schema.phone_changes import PhoneChangeMutation
 from schema.pins import PinMutation
 from schema.proof_challenges import ProofChallengeMutation
 from schema.refund_desk import RefundStaffMutation
@@ -38,6 +39,7 @@ class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, Nod
 class Mutation(
     IdentityMutation,
     PinMutation,
+    PhoneChangeMutation,
     PasswordMutation,
     PasswordResetMutation,
     RegistrationMutation,

@@ -34,6 +34,7 @@ enums.described(
     PASSWORD_CHANGED="The login password was changed.",  # noqa: S106 - no password
     PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
     PIN_CHANGED="The payment PIN was replaced.",
+    PHONE_CHANGED="The account has another phone number.",
     PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
     CONTACT_EMAIL_CHANGED="The contact e-mail address was changed or removed.",
     PAYMENT_SUCCEEDED="The user paid.",

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import asyncpg
 
 from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
-from domain.proofs import Passkey
+from domain.proofs import Action, Passkey
 from domain.recovery import Identity
 from infra import hashing
-from resolvers import password_resets
+from resolvers import password_resets, phone_changes, proof_challenges
 from resolvers.password_resets import SecondProof
+from services import notice_delivery
 from services import people as persons
 from services.identity.password_resets import Opened
 from services.unit_of_work import unit_of_work
+from tests import passkeys as keys
 from tests import people as make
 from tests.authenticator import ORIGIN, Authenticator
 from tests.demo.device import DeviceKey
@@ -135,3 +137,51 @@ async def standing(superuser: asyncpg.Connection, phones: Sequence[str]) -> list
         [persons.phone_index(phone) for phone in phones],
     )
     return [tuple(row) for row in rows]
+
+
+async def with_device(owner: Owner) -> Authenticator:
+    """The owner's authenticator, with a passkey."""
+    return (await keys.added(owner.viewer))[0]
+
+
+async def change_asked(owner: Owner, device: Authenticator, new_phone: str) -> phone_changes.Opened:
+    """A change of the phone number, proven by a passkey."""
+    asked_for = await proof_challenges.request_step_up_challenge(
+        owner.viewer, action=Action.CHANGE_PHONE, subject=new_phone
+    )
+    assert asked_for.options is not None
+    return await phone_changes.request_phone_change(
+        owner.viewer,
+        new_phone=new_phone,
+        password=make.PASSWORD,
+        proof=Passkey(asked_for.id, device.get(asked_for.options)),
+        address=address(),
+        language="zh-CN",
+    )
+
+
+async def change_codes(
+    superuser: asyncpg.Connection, owner: Owner, new_phone: str
+) -> tuple[str, str]:
+    """The codes on their way to the old phone and the new one."""
+    old, new = [
+        await make.code_of(superuser, phone, CodePurpose.CHANGE_PHONE)
+        for phone in (owner.phone, new_phone)
+    ]
+    return old, new
+
+
+async def change_confirmed(
+    viewer: Viewer, opened: phone_changes.Opened, codes: tuple[str, str]
+) -> Viewer:
+    return await phone_changes.confirm_phone_change(
+        viewer, change_id=opened.id, old_code=codes[0], new_code=codes[1], address=ADDRESS
+    )
+
+
+async def sms_to_send(superuser: asyncpg.Connection) -> list[notice_delivery.Sms]:
+    """The text messages of notices that wait in the outbox."""
+    rows = await superuser.fetch("select args from ledger.outbox where job = 'send_notice'")
+    async with unit_of_work() as work:
+        sent = await notice_delivery.to_send(work, [row["args"] for row in rows])
+    return [one for one in sent if isinstance(one, notice_delivery.Sms)]

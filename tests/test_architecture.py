@@ -55,6 +55,7 @@ HOMES = {
     "identity_checks": "identity/checks.py",
     "logins": "identity/logins.py",
     "passkeys": "identity/passkeys.py",
+    "phone_changes": "identity/phone_changes.py",
     "pins": "identity/pins.py",
     "proof_challenges": "identity/proof_challenges.py",
     "proofs": "identity/proofs.py",

@@ -126,7 +126,7 @@ async def _request(
 ) -> Requested:
     address_hash = encryption.blind_index("address", network(address))
     asker = subject if purpose in rules.BY_MAIL else None
-    await _take_turns(work, to.index, address_hash, asker)
+    await _take_turns(work, [to.index], address_hash, asker)
     await _ensure_allowed(work, to.index, address_hash, purpose, asker=asker)
     code_id = uuid.uuid4()
     code = f"{secrets.randbelow(1_000_000):06d}"
@@ -149,6 +149,17 @@ async def _request(
     await _count_in_total(work, purpose)
     work.enqueue(Job.SEND_CODE, code_id=str(code_id), language=language)
     return Requested(code_id, expires_at, resend_after_seconds=CODE_RESEND_SECONDS)
+
+
+async def take_turns(work: UnitOfWork, *, phones: list[str], address: str) -> None:
+    """Before requests for several phones (E.164) in one unit of work: all locks in one order."""
+    address_hash = encryption.blind_index("address", network(address))
+    # In the order of the locks' numbers: two phones may share one.
+    indexes = await work.fetch(
+        "select i from unnest($1::text[]) i order by hashtext(i)",
+        list(map(people.phone_index, phones)),
+    )
+    await _take_turns(work, [row["i"] for row in indexes], address_hash)
 
 
 async def spend_try(
@@ -243,8 +254,10 @@ async def to_send(read: Snapshot, code_id: UUID, *, language: str) -> Message | 
     Here, in a job, and not where codes are asked for, so that askers can't time the difference.
     """
     row = await read.fetchrow(
-        "select code, purpose, exists (select from users u where u.phone_index = v.phone_index"
-        " and u.status <> 'CLOSED') as known from verification_code v where id = $1"
+        "select code, purpose, subject, exists (select from users u"
+        " where u.phone_index = v.phone_index and u.status <> 'CLOSED') as known,"
+        " exists (select from users u where u.phone_index = v.phone_index) as taken"
+        " from verification_code v where id = $1"
         " and sent_at is null and used_at is null and expires_at > ledger.now()",
         code_id,
     )
@@ -252,6 +265,8 @@ async def to_send(read: Snapshot, code_id: UUID, *, language: str) -> Message | 
         return None
     purpose = CodePurpose(row["purpose"])
     if purpose in rules.TO_KNOWN_PHONES and not row["known"]:
+        return None
+    if row["subject"].startswith(rules.OF_NEW_PHONE) and row["taken"]:
         return None
     to, code = encryption.decrypt("verification_code.code", code_id, row["code"]).split(" ")
     if purpose in rules.BY_MAIL:
@@ -289,14 +304,15 @@ def _counted_with(purpose: CodePurpose) -> list[str]:
 
 
 async def _take_turns(
-    work: UnitOfWork, index: str, address_hash: str, asker: str | None = None
+    work: UnitOfWork, indexes: list[str], address_hash: str, asker: str | None = None
 ) -> None:
     """One request of a recipient, and of an address, at a time: caps are counted under this lock.
 
     Recipient, address and asker are three spaces, in this order, so that two requests never wait
     for each other.
     """
-    await work.execute("select pg_advisory_xact_lock(1, hashtext($1))", index)
+    for index in indexes:
+        await work.execute("select pg_advisory_xact_lock(1, hashtext($1))", index)
     await work.execute("select pg_advisory_xact_lock(2, hashtext($1))", address_hash)
     if asker is not None:
         await work.execute("select pg_advisory_xact_lock(6, hashtext($1))", asker)

@@ -13,6 +13,26 @@ CHALLENGES_KEPT = timedelta(days=1)
 REVOKED_DEVICES_KEPT = timedelta(days=180)
 
 
+# Table → what is deleted of it, and how long ago $1 is.
+_AGED = {
+    "verification_code": ("verification_code where created_at < $1", CODES_KEPT),
+    "code_total": ("code_total where starts_at < $1", CODES_KEPT),
+    "login_throttle": ("login_throttle where updated_at < $1", PLACES_KEPT),
+    "proof_challenge": ("proof_challenge where created_at < $1", CHALLENGES_KEPT),
+    "step_up": ("step_up where created_at < $1", CHALLENGES_KEPT),
+    "push_token": (
+        "push_token t using session s where s.id = t.session_id"
+        " and least(s.refresh_expires_at, s.revoked_at + interval '1 hour') < $1",
+        timedelta(0),
+    ),
+    "session": ("session where least(refresh_expires_at, revoked_at) < $1", SESSIONS_KEPT),
+    "login_challenge": ("login_challenge where created_at < $1", CHALLENGES_KEPT),
+    "password_reset": ("password_reset where created_at < $1", CHALLENGES_KEPT),
+    "phone_change": ("phone_change where created_at < $1", CHALLENGES_KEPT),
+    "device": ("device where revoked_at < $1", REVOKED_DEVICES_KEPT),
+}
+
+
 async def forget(work: UnitOfWork) -> dict[str, int]:
     """Delete what has served its purpose; how many rows of each table it were.
 
@@ -20,37 +40,7 @@ async def forget(work: UnitOfWork) -> dict[str, int]:
     would pile up for ever.
     """
     return {
-        "verification_code": await _delete(
-            work, "verification_code where created_at < $1", work.now - CODES_KEPT
-        ),
-        "code_total": await _delete(work, "code_total where starts_at < $1", work.now - CODES_KEPT),
-        "login_throttle": await _delete(
-            work, "login_throttle where updated_at < $1", work.now - PLACES_KEPT
-        ),
-        "proof_challenge": await _delete(
-            work, "proof_challenge where created_at < $1", work.now - CHALLENGES_KEPT
-        ),
-        "step_up": await _delete(work, "step_up where created_at < $1", work.now - CHALLENGES_KEPT),
-        "push_token": await _delete(
-            work,
-            "push_token t using session s where s.id = t.session_id"
-            " and least(s.refresh_expires_at, s.revoked_at + interval '1 hour') < $1",
-            work.now,
-        ),
-        "session": await _delete(
-            work,
-            "session where least(refresh_expires_at, revoked_at) < $1",
-            work.now - SESSIONS_KEPT,
-        ),
-        "login_challenge": await _delete(
-            work, "login_challenge where created_at < $1", work.now - CHALLENGES_KEPT
-        ),
-        "password_reset": await _delete(
-            work, "password_reset where created_at < $1", work.now - CHALLENGES_KEPT
-        ),
-        "device": await _delete(
-            work, "device where revoked_at < $1", work.now - REVOKED_DEVICES_KEPT
-        ),
+        table: await _delete(work, rows, work.now - kept) for table, (rows, kept) in _AGED.items()
     }
 
 

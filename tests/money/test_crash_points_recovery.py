@@ -144,5 +144,52 @@ async def replacing_a_forgotten_pin(superuser: asyncpg.Connection) -> Case:
     return Case(run, effect)
 
 
+@VERBS.covering("resolvers.phone_changes.request_phone_change")
+async def asking_for_another_number(superuser: asyncpg.Connection) -> Case:
+    owner, number = await lost.owner(superuser), people.phone()
+    device = await lost.with_device(owner)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.RateLimited):  # codes are on their way
+            await lost.change_asked(owner, device, number)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select used_at is null, tries_left, (select count(*) from verification_code"
+            " where id in (old_verification_id, new_verification_id)) from phone_change"
+            " where user_id = $1",
+            owner.viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.phone_changes.confirm_phone_change")
+async def moving_to_another_number(superuser: asyncpg.Connection) -> Case:
+    owner, number = await lost.owner(superuser), people.phone()
+    opened = await lost.change_asked(owner, await lost.with_device(owner), number)
+    given = await lost.change_codes(superuser, owner, number)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.PhoneChangeInvalid):  # it has moved, as the viewer shows
+            await lost.change_confirmed(owner.viewer, opened, given)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select version, phone_index = $2, (select array_agg(kind order by seq) from notice"
+            " where user_id = u.id), (select count(*) from audit_entry where actor_id = u.id),"
+            " (select count(*) from ledger.outbox o join notice n on n.user_id = u.id"
+            "   and o.args ->> 'notice_id' = n.id::text where n.kind = 'PHONE_CHANGED'),"
+            " (select count(*) from phone_change where user_id = u.id and used_at is not null)"
+            " from users u where id = $1",
+            owner.viewer.user_id,
+            services_people.phone_index(number),
+        ),
+    )
+
+
 async def test_getting_back_in_survives_a_crash_at_every_statement(counter, superuser) -> None:
     await VERBS.survive(superuser)

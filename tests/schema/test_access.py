@@ -79,6 +79,8 @@ MAY: dict[str, frozenset[str]] = {
         (
             "Query.resolveQr",
             "Mutation.setPaymentPin",
+            "Mutation.requestPhoneChange",
+            "Mutation.confirmPhoneChange",
             "Mutation.requestPasskeyRegistration",
             "Mutation.registerPasskey",
             "Mutation.renamePasskey",

@@ -51,6 +51,8 @@ MOVES_NO_MONEY = {
     "resubmitRegistration",
     "changePassword",
     "requestPasswordReset",
+    "requestPhoneChange",
+    "confirmPhoneChange",
     "requestPasswordResetPasskey",
     "completePasswordReset",
     "setPaymentPin",

@@ -91,10 +91,18 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             " values ($1, 'REFERRED', '', '') returning id",
             person,
         )
+        change: Any = await superuser.fetchval(
+            "insert into phone_change(user_id, old_phone_index, new_phone_index, new_phone,"
+            " old_verification_id, new_verification_id, expires_at) values ($1, 'a', 'b', 'x',"
+            " gen_random_uuid(), gen_random_uuid(), ledger.now() + interval '5 minutes')"
+            " returning id",
+            person,
+        )
         rows = {
             "bank_card": card,
             "identity_check": check,
             "passkey": passkey,
+            "phone_change": change,
             "push_token": token,
             "risk_case": case,
             "users": person,

@@ -113,3 +113,40 @@ async def test_a_pin_is_replaced_by_each_of_three_proofs(superuser: asyncpg.Conn
     ):
         answer = await ask(SET_PIN, viewer, password=make.PASSWORD, pin=make.PIN, proof=proof)
         assert answer.get("code") == code, (proof, answer)
+
+
+CHANGE = """mutation($input: RequestPhoneChangeInput!) {
+  answer: requestPhoneChange(input: $input) { __typename
+  ... on RequestPhoneChangeSuccess { phoneChange { id resendAfterSeconds } }
+  ... on Error { code path } } }"""
+CONFIRM = """mutation($input: ConfirmPhoneChangeInput!) {
+  answer: confirmPhoneChange(input: $input) { __typename
+  ... on ConfirmPhoneChangeSuccess { viewer { phone } } ... on Error { code path } } }"""
+STEP_UP = """mutation($input: RequestStepUpChallengeInput!) {
+  answer: requestStepUpChallenge(input: $input) { __typename
+  ... on RequestStepUpChallengeSuccess { challenge { id options } }
+  ... on Error { code path } } }"""
+
+
+async def test_a_number_is_changed_by_two_codes(superuser: asyncpg.Connection) -> None:
+    owner, new = await lost.owner(superuser), make.phone()
+    device = await lost.with_device(owner)
+    step_up = await ask(STEP_UP, owner.viewer, action="CHANGE_PHONE", subject=new)
+    challenge = step_up["challenge"]
+    proof = {"challengeId": challenge["id"], "credential": device.get(challenge["options"])}
+    asked = await ask(
+        CHANGE,
+        owner.viewer,
+        newPhone=new,
+        password=make.PASSWORD,
+        proof={"passkey": proof},
+    )
+    change_id = asked["phoneChange"]["id"]
+    old_code, new_code = await lost.change_codes(superuser, owner, new)
+    given = {"changeId": change_id, "oldCode": old_code, "newCode": new_code}
+    done = await ask(CONFIRM, owner.viewer, **given)
+    assert done["viewer"]["phone"].endswith(new[-4:])
+    again = await ask(CONFIRM, owner.viewer, **given)
+    assert (again["code"], again["path"]) == ("PHONE_CHANGE_INVALID", ["input"])
+    nothing = await ask(CONFIRM, owner.viewer, **{**given, "changeId": "x"})
+    assert nothing == again
