@@ -65,6 +65,7 @@ class Operation(IntEnum):
     UNFREEZE_OWN = 53
     SET_ALLOWANCE = 60
     SET_CAUTION = 61
+    CLOSE_WALLET = 70
 
 
 class Outcome(IntEnum):
@@ -85,6 +86,7 @@ class Outcome(IntEnum):
     PAYEE_UNAVAILABLE = 13
     EXPIRED = 14
     OUTSIDE_POLICY = 15
+    NOT_EMPTY = 16
 
 
 NOT_KEPT = frozenset({Outcome.NOT_FOUND, Outcome.KEY_REUSED, Outcome.NOT_PERMITTED})
@@ -195,7 +197,7 @@ REFUSALS: dict[Outcome, type[refusals.Refusal]] = {
     Outcome.PAYEE_UNAVAILABLE: refusals.PayeeUnavailable,
     Outcome.EXPIRED: refusals.PaymentExpired,
 }
-"""What a no means to the user. NOT_PERMITTED and OUTSIDE_POLICY are faults of ours."""
+"""What a no means to the user. The others are faults of ours, or answers to jobs."""
 
 
 def check(receipt: Receipt, instead: dict[Outcome, type[refusals.Refusal]] | None = None) -> None:

@@ -19,7 +19,7 @@ declare
   key_reused constant smallint := 6; not_permitted constant smallint := 7; wrong_state constant smallint := 8;
   proof_needed constant smallint := 9; refund_excess constant smallint := 11;
   party constant smallint := 12; payee_closed constant smallint := 13; expired constant smallint := 14;
-  outside_policy constant smallint := 15;
+  outside_policy constant smallint := 15; not_empty constant smallint := 16;
   amount_max constant bigint := 1000000000000000;     -- of one leg: sums of a batch stay far from the end of bigint
   n int := cardinality(p_actor);
   city record; rule record; ts timestamptz; today date;
@@ -220,6 +220,14 @@ begin
               order by w.at desc, w.seq desc limit 1) then
           oc := wrong_state; exit decide;             -- frozen anew since: that is another case
         end if;
+      elsif effect = 'CLOSE_WALLET' then
+        if hi > lo or p_leg_amount[lo] <> 0 then oc := not_permitted; exit decide; end if;
+        if a_status[payer] = 4 then oc := wrong_state; exit decide; end if;
+        if a_status[payer] <> 1 then oc := frozen; exit decide; end if;
+        if a_posted[payer] <> 0 or a_held[payer] <> 0
+           or exists (select from ledger.refund r where r.payer_id = ids[payer] and r.state = 1) then
+          oc := not_empty; exit decide;
+        end if;
       elsif effect = 'SET_CAUTION' then
         setting := p_detail[i]::jsonb;
         if hi > lo or p_leg_amount[lo] <> 0 or not coalesce(
@@ -243,6 +251,12 @@ begin
           if p_leg_amount[j] < 0 and a_status[a] <> 1 then oc := frozen; exit decide; end if;
           if p_leg_amount[j] > 0 and (a_status[a] = 4 or a_status[a] = 3 and o_actor[op] <> 'SYSTEM') then
             oc := payee_closed; exit decide;          -- what the bank has taken already still arrives
+          end if;
+        end loop;
+      elsif effect <> 'CLOSE' then                    -- a payment that nobody confirmed may end after its payer
+        for j in lo..hi loop
+          if a_status[leg_i[j]] = 4 then
+            oc := case when p_leg_amount[j] > 0 then payee_closed else frozen end; exit decide;
           end if;
         end loop;
       end if;
@@ -308,6 +322,9 @@ begin
                               else greatest(a_status[payer], case when p_detail[i]::jsonb ->> 'level' = 'FULL' then 3 else 2 end) end;
       a_own[payer] := effect = 'FREEZE' and o_actor[op] = 'OWNER';
       update ledger.account c set status = a_status[payer], frozen_by_owner = a_own[payer] where c.id = ids[payer];
+    elsif effect = 'CLOSE_WALLET' then
+      a_status[payer] := 4;
+      update ledger.account c set status = 4 where c.id = ids[payer];
     elsif effect = 'SET_CAUTION' then                 -- never shortened, never loosened while it lasts
       m := (setting ->> 'day_max')::bigint;
       update ledger.account c set caution_until = greatest(c.caution_until, ts + make_interval(secs => (setting ->> 'seconds')::int)),

@@ -136,7 +136,7 @@ OUTCOMES = Check(
     """
 select 'OUTCOME_INVALID', null, i.id, format('operation %s, outcome %s', i.operation, i.outcome)
   from ledger.instruction i left join ledger.operation o on o.id = i.operation
- where o.id is null or i.outcome not between 0 and 15 or i.outcome in (4, 6, 7)""",
+ where o.id is null or i.outcome not between 0 and 16 or i.outcome in (4, 6, 7)""",
 )
 
 CAPTURED = Check(
@@ -244,8 +244,14 @@ select 'DAY_COUNTER_WRONG', a.id, null::uuid,
 )
 
 GUARDS = Check(
-    "freezes and allowances against the account's own stream",
-    ("STATUS_MISMATCH", "DEBIT_WHILE_FROZEN", "ALLOWANCE_MISMATCH", "CAUTION_MISMATCH"),
+    "freezes, closings and allowances against the account's own stream",
+    (
+        "STATUS_MISMATCH",
+        "DEBIT_WHILE_FROZEN",
+        "MOVED_AFTER_CLOSING",
+        "ALLOWANCE_MISMATCH",
+        "CAUTION_MISMATCH",
+    ),
     """
 with every_turn as (
   select p.account_id, p.entry_id, p.seq, o.effect, o.actor_is = 'OWNER' as own,
@@ -260,6 +266,10 @@ with every_turn as (
 turns as materialized (
   select t.*, max(t.level) over (partition by t.account_id, t.thaws order by t.seq) as status
     from every_turn t),
+closings as materialized (
+  select p.account_id, p.entry_id, p.seq, p.posted_after
+    from ledger.posting p join ledger.operation o on o.id = p.operation
+   where o.effect = 'CLOSE_WALLET'),
 cautions as materialized (
   select p.account_id, max(p.at + make_interval(secs => (i.detail ->> 'seconds')::int)) as until
     from ledger.posting p join ledger.operation o on o.id = p.operation
@@ -273,7 +283,8 @@ settings as materialized (
 select 'STATUS_MISMATCH', a.id, t.entry_id, format('status %s, but the last turn was %s',
   a.status, coalesce(t.effect, 'none'))
   from ledger.account a left join turns t on t.account_id = a.id and t.until is null
- where a.status <> coalesce(t.status, 1)
+ where a.status <> case when exists (select from closings z where z.account_id = a.id) then 4
+                        else coalesce(t.status, 1) end
     or a.frozen_by_owner <> coalesce(t.own and t.effect = 'FREEZE', false)
 union all
 select 'DEBIT_WHILE_FROZEN', p.account_id, p.entry_id,
@@ -282,6 +293,12 @@ select 'DEBIT_WHILE_FROZEN', p.account_id, p.entry_id,
    and p.seq < coalesce(t.until, p.seq + 1)
   join ledger.operation o on o.id = p.operation
  where t.effect = 'FREEZE' and p.amount < 0 and not o.ignores_freeze
+union all
+select 'MOVED_AFTER_CLOSING', z.account_id, coalesce(p.entry_id, z.entry_id),
+  format('closed by number %s with %s in it, number %s came after', z.seq, z.posted_after, p.seq)
+  from closings z left join (ledger.posting p join ledger.operation o on o.id = p.operation
+    and o.effect <> 'CLOSE') on p.account_id = z.account_id and p.seq > z.seq
+ where z.posted_after <> 0 or p.seq is not null
 union all
 select 'ALLOWANCE_MISMATCH', a.id, s.entry_id, format('%s up to %s a day, the owner set %s',
   a.free_count_max, a.free_max, s.detail)
@@ -319,7 +336,7 @@ select case when b.dead then 'OUTBOX_DEAD' else 'OUTBOX_OVERDUE' end, null::bigi
 )
 
 NOTICES = Check(
-    "every owner told, or about to be told, of every movement",
+    "every owner told, or about to be told, of every movement; closed ones forgot it",
     ("NOTICE_MISSING",),
     """
 with waiting as materialized (
@@ -333,7 +350,8 @@ select 'NOTICE_MISSING', p.account_id, p.entry_id, format('nobody told the owner
   left join waiting w on w.account = p.account_id and w.seq = p.seq
   left join told t on t.user_id = a.owner_id
     and t.source = 'posting:' || p.account_id || ':' || p.seq
- where a.owner_id is not null and p.amount <> 0 and w.seq is null and t.source is null""",
+ where a.owner_id is not null and a.status <> 4 and p.amount <> 0 and w.seq is null
+   and t.source is null""",
 )
 
 PARTITIONS = Check(

@@ -15,7 +15,7 @@ from tests.money.oracle import PROVEN
 WEIGHTS = {
     "top_up": 5, "pay": 12, "transfer": 4, "allow": 2, "confirm": 8, "cancel": 1, "expire": 1,
     "ask_refund": 5, "approve": 4, "reject": 1, "freeze": 0.4, "unfreeze": 1.2, "repeat": 5,
-    "freeze_own": 0.4, "unfreeze_own": 1.2, "be_careful": 0.3,
+    "freeze_own": 0.4, "unfreeze_own": 1.2, "be_careful": 0.3, "close_account": 0.2,
 }  # fmt: skip
 
 

@@ -154,6 +154,14 @@ def be_careful(world: World, a: int, b: int, amount: int) -> Instruction | None:
     return _ask(world, 0, Operation.SET_CAUTION, ledger.touch(account), detail=detail)
 
 
+def close_account(world: World, a: int, b: int, amount: int) -> Instruction | None:
+    """The emptiest of the wallets, now and then: a city whose people are all gone says little."""
+    account = min(world.residents, key=lambda one: (world.model.accounts[one].posted, one))
+    if b % 3 or sum(world.model.accounts[one].status == 4 for one in world.residents) > 1:
+        return None
+    return _ask(world, 0, Operation.CLOSE_WALLET, ledger.touch(account))
+
+
 def unfreeze(world: World, a: int, b: int, amount: int) -> Instruction | None:
     account = pick(world.residents + world.merchants, a)
     actor = FINANCE if b % 3 else world.owner(account)
@@ -266,6 +274,7 @@ KINDS: dict[str, Build] = {
     f.__name__: f
     for f in (
         top_up, pay, transfer, allow, confirm, cancel, expire, ask_refund, approve, reject, freeze,
-        unfreeze, freeze_own, unfreeze_own, be_careful, repeat,
+        unfreeze, freeze_own, unfreeze_own, be_careful, close_account,
+        repeat,
     )
 }  # fmt: skip

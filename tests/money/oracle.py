@@ -145,14 +145,16 @@ class Model:
                 return self._decide_freeze(asked)
             case Operation.UNFREEZE | Operation.UNFREEZE_OWN:
                 return self._decide_unfreeze(asked, at)
+            case Operation.CLOSE_WALLET:
+                return self._decide_closing(asked)
             case Operation.SET_CAUTION:
-                return None
+                return self._closed(asked)
             case Operation.SET_ALLOWANCE:
-                return self._allowance(asked) or self._unproven(asked, at)
+                return self._allowance(asked) or self._closed(asked) or self._unproven(asked, at)
             case Operation.CREATE_PAYMENT:
                 return self._decide_create(asked, at)
             case Operation.TOP_UP:
-                return None
+                return self._closed(asked)
             case Operation.TRANSFER:
                 return self._frozen(asked) or self._unproven(asked, at) or self._money(asked, at)
             case _:
@@ -168,11 +170,32 @@ class Model:
 
     def _decide_unfreeze(self, asked: Instruction, at: datetime) -> Outcome | None:
         account = self.accounts[asked.legs[0].account_id]
-        if account.status == 1:
+        if account.status in (1, 4):
             return Outcome.WRONG_STATE
         if asked.operation is Operation.UNFREEZE_OWN:
             return self._unproven(asked, at) if account.own else Outcome.ACCOUNT_FROZEN
         return Outcome.REVIEWER_IS_PARTY if account.owner == asked.actor_id else None
+
+    def _decide_closing(self, asked: Instruction) -> Outcome | None:
+        account_id = asked.legs[0].account_id
+        account = self.accounts[account_id]
+        if account.status == 4:
+            return Outcome.WRONG_STATE
+        if account.status != 1:
+            return Outcome.ACCOUNT_FROZEN
+        asks_back = any(
+            refund.open and self.payments[refund.payment].payer == account_id
+            for refund in self.refunds.values()
+        )
+        return Outcome.NOT_EMPTY if account.posted or asks_back else None
+
+    def _closed(self, asked: Instruction) -> Outcome | None:
+        """Nothing comes to a closed account, nothing leaves it, and nothing changes it."""
+        for leg in asked.legs:
+            if self.accounts[leg.account_id].status == 4:
+                comes = leg.amount_minor > 0
+                return Outcome.PAYEE_UNAVAILABLE if comes else Outcome.ACCOUNT_FROZEN
+        return None
 
     def _decide_create(self, asked: Instruction, at: datetime) -> Outcome | None:
         payee = max(asked.legs, key=lambda leg: leg.amount_minor)
@@ -202,7 +225,7 @@ class Model:
             case Operation.REQUEST_REFUND:
                 left = payment.captured - payment.reserved - payment.refunded
                 ok = 0 < detail(asked, "amount") <= left
-                return None if ok else Outcome.REFUND_EXCEEDS_PAYMENT
+                return self._closed(asked) if ok else Outcome.REFUND_EXCEEDS_PAYMENT
             case Operation.APPROVE_REFUND | Operation.REJECT_REFUND:
                 return self._decide_refund(asked, payment, at)
         return None
@@ -281,6 +304,8 @@ class Model:
                 first.own = asked.operation is Operation.FREEZE_OWN
             case Operation.UNFREEZE | Operation.UNFREEZE_OWN:
                 first.status, first.own = 1, False
+            case Operation.CLOSE_WALLET:
+                first.status = 4
             case Operation.SET_CAUTION:
                 self._be_careful(first, asked, receipt.at)
             case Operation.SET_ALLOWANCE:

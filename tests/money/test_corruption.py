@@ -135,6 +135,8 @@ CORRUPTIONS = [
      "update ledger.posting set operation = 50 where entry_id = '{allowed}'"),
     ("STATUS_MISMATCH", "ben", None, "update ledger.account set frozen_by_owner = true where"
      " id = {ben}"),
+    ("MOVED_AFTER_CLOSING", "ann", "sent",
+     "update ledger.posting set operation = 70 where entry_id = '{allowed}'"),
     ("CAUTION_MISMATCH", "ann", None, "update ledger.account set caution_until = 'infinity'"
      " where id = {ann}"),
     ("ALLOWANCE_MISMATCH", "ann", "allowed", "update ledger.account set free_max = 9999 where"

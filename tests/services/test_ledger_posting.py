@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -259,3 +261,114 @@ async def test_caution_lets_little_out_until_it_ends_and_is_never_loosened(
 
     [forged] = await make.send(worker, make.instruction_with(careful(60, 1), actor_id=11))
     assert forged.outcome is Outcome.NOT_PERMITTED
+
+
+def close(account: int) -> ledger.Instruction:
+    return ledger.instruct(
+        actor_id=0, operation=Operation.CLOSE_WALLET, key=make.key(), legs=ledger.touch(account)
+    )
+
+
+async def test_an_empty_account_closes_for_good_and_takes_nothing_any_more(worker, shop) -> None:
+    leaver = await make.open_account(worker, 44)
+    [closed] = await make.send(worker, close(leaver))
+
+    freeze = ledger.instruct(
+        actor_id=0, operation=Operation.FREEZE, key=make.key(), legs=ledger.touch(leaver)
+    )
+    send = ledger.instruct(
+        actor_id=11,
+        operation=Operation.TRANSFER,
+        key=make.key(),
+        legs=ledger.move(shop["resident"], leaver, 5),
+    )
+    refused = await make.send(
+        worker,
+        close(leaver),
+        make.top_up(leaver, 5),
+        await make.proven(worker, send),
+        freeze,
+        await make.proven(worker, make.allowance(44, leaver, 100, 1)),
+    )
+
+    assert closed.outcome is Outcome.POSTED
+    assert await status(worker, leaver) == (4, False)
+    assert [receipt.outcome for receipt in refused] == [
+        Outcome.WRONG_STATE,
+        Outcome.PAYEE_UNAVAILABLE,
+        Outcome.PAYEE_UNAVAILABLE,
+        Outcome.WRONG_STATE,
+        Outcome.ACCOUNT_FROZEN,
+    ]
+    assert await balance(worker, leaver) == 0
+    assert await balance(worker, shop["resident"]) == 10_000
+
+
+async def test_an_account_with_money_a_freeze_or_an_open_refund_stays_open(worker, shop) -> None:
+    payer = await make.open_account(worker, 44)
+    allow = await make.proven(worker, make.allowance(44, payer, 5_000, 5))
+    _, _, paid = await make.send(
+        worker,
+        make.top_up(payer, 500),
+        allow,
+        make.create_payment(44, payer, shop["merchant"], 500),
+    )
+    ask_back = ledger.instruct(
+        actor_id=44,
+        operation=Operation.REQUEST_REFUND,
+        key=make.key(),
+        legs=ledger.touch(payer),
+        subject_id=paid.entry_id,
+        detail={"amount": 500},
+    )
+    asked, waiting, rich = await make.send(worker, ask_back, close(payer), close(shop["resident"]))
+    frozen_one = await make.open_account(worker, 45)
+    _, frozen = await make.send(worker, freeze_own(45, frozen_one), close(frozen_one))
+    [shop_closed] = await make.send(worker, close(shop["merchant"]))
+
+    assert (paid.outcome, asked.outcome) == (Outcome.POSTED, Outcome.POSTED)
+    assert waiting.outcome is rich.outcome is Outcome.NOT_EMPTY
+    assert frozen.outcome is Outcome.ACCOUNT_FROZEN
+    assert shop_closed.outcome is Outcome.NOT_PERMITTED
+    for account in (payer, shop["resident"], shop["merchant"]):
+        assert (await status(worker, account))[0] == 1
+
+
+async def test_money_and_a_closing_at_once_end_one_way_or_the_other(
+    worker, api, database, shop
+) -> None:
+    """Either the money comes first and nothing is closed, or it is refused and stays."""
+    ends = set()
+    other = await asyncpg.connect(database.worker_url)
+    for number in range(20):
+        leaver = await make.open_account(worker, 6_000 + number)
+        send = ledger.instruct(
+            actor_id=11,
+            operation=Operation.TRANSFER,
+            key=make.key(),
+            legs=ledger.move(shop["resident"], leaver, 5),
+        )
+        proven = await make.proven(worker, send)
+        first, second = (make.send(api, proven), make.send(other, close(leaver)))
+        if number % 2:
+            [closed], [sent] = await asyncio.gather(second, first)
+        else:
+            [sent], [closed] = await asyncio.gather(first, second)
+        end = (sent.outcome, closed.outcome, (await status(worker, leaver))[0])
+        ends.add(end)
+        assert await balance(worker, leaver) == (5 if sent.outcome is Outcome.POSTED else 0)
+    await other.close()
+
+    assert ends <= {
+        (Outcome.POSTED, Outcome.NOT_EMPTY, 1),
+        (Outcome.PAYEE_UNAVAILABLE, Outcome.POSTED, 4),
+    }
+
+
+async def test_the_api_closes_no_account(worker, api) -> None:
+    leaver = await make.open_account(worker, 44)
+
+    [refused] = await make.send(api, close(leaver))
+
+    assert refused.outcome is Outcome.NOT_PERMITTED
+    assert await status(worker, leaver) == (1, False)
