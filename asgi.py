@@ -16,10 +16,11 @@ from infra import database, hashing, hints, logging, migrate, transit
 from infra.buckets import Rate
 from infra.settings import get_settings
 from infra.throttle import Throttle
-from resolvers import sessions, topups
+from resolvers import exports, sessions, topups
+from resolvers.viewer import ANONYMOUS
 from schema import fields
 from schema.context import Context, language
-from transport import console, socket
+from transport import console, downloads, socket
 from transport.app import GRAPHQL_PATH, Door, build
 from transport.arrival import Arrival
 from transport.failures import Unavailable
@@ -114,9 +115,21 @@ _rates = Rates(
     user=Rate(settings.rate_user_per_minute, settings.rate_user_burst),
     costly=Rate(settings.rate_costly_per_minute, settings.rate_costly_burst),
 )
+
+
+_gate = Gate(throttle, _rates, costly=fields.costly_fields(schema.schema), say=too_fast)
+
+
+async def _export(token: str) -> downloads.File | None:
+    try:
+        return await exports.download(ANONYMOUS, token)
+    except Overloaded as busy:
+        raise Unavailable(busy.message("en")) from None
+
+
 app = build(
     schema=schema.schema,
-    gate=Gate(throttle, _rates, costly=fields.costly_fields(schema.schema), say=too_fast),
+    gate=_gate,
     door=Door(
         public_url=settings.public_url,
         allowed_origins=settings.origins,
@@ -132,9 +145,12 @@ app = build(
     },
     lifespan=lifespan,
     must_close=must_close,
-    extra_routes=console.routes(
-        graphql_path=GRAPHQL_PATH,
-        prepared=console.load_operations(Path(__file__).parent / "console" / "operations"),
-        environment=settings.environment,
-    ),
+    extra_routes=[
+        *console.routes(
+            graphql_path=GRAPHQL_PATH,
+            prepared=console.load_operations(Path(__file__).parent / "console" / "operations"),
+            environment=settings.environment,
+        ),
+        *downloads.routes({"exports": (_export, "pengcheng-wallet-data.zip")}, gate=_gate),
+    ],
 )

@@ -46,6 +46,10 @@ class NoticeKind(StrEnum):
     PASSKEY_ADDED = "PASSKEY_ADDED"
     PASSKEY_REMOVED = "PASSKEY_REMOVED"
     PASSKEY_REFUSED = "PASSKEY_REFUSED"
+    DATA_EXPORT_READY = "DATA_EXPORT_READY"
+    CLOSING_REQUESTED = "CLOSING_REQUESTED"
+    CLOSING_CANCELLED = "CLOSING_CANCELLED"
+    CLOSING_STOPPED = "CLOSING_STOPPED"
 
 
 class NoticeGroup(StrEnum):
@@ -91,9 +95,14 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PIN_CHANGED,
         NoticeKind.CONTACT_EMAIL_CHANGED,
         NoticeKind.PHONE_CHANGED,
+        NoticeKind.DATA_EXPORT_READY,
+        NoticeKind.CLOSING_REQUESTED,
+        NoticeKind.CLOSING_CANCELLED,
+        NoticeKind.CLOSING_STOPPED,
     }
 )
-"""Freezes and whatever changes who can act for a user: always also by SMS, whatever they prefer."""
+"""Freezes, whatever changes who can act for a user, and what a thief would do with an account that
+is open: always also by SMS, whatever they prefer."""
 
 ENDS_SESSIONS: frozenset[NoticeKind] = frozenset(
     {NoticeKind.PASSWORD_CHANGED, NoticeKind.PASSWORD_RESET, NoticeKind.PHONE_CHANGED}
@@ -398,6 +407,33 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "您的一个通行密钥未通过校验，可能已被复制。请删除该通行密钥后重新添加。",
         "Passkey refused",
         "One of your passkeys was refused: it may have been copied. Remove it and add it again.",
+    ),
+    NoticeKind.DATA_EXPORT_READY: (
+        "数据副本已生成",
+        "您申请的个人数据副本已生成，请在24小时内下载。如非本人操作，请立即修改密码并联系客服。",
+        "Your data is ready",
+        "The copy of your data that you asked for is ready for 24 hours. If this was not you, "
+        "change your password at once and call our hotline.",
+    ),
+    NoticeKind.CLOSING_REQUESTED: (
+        "账户将在7天后注销",
+        "您已申请注销账户。7天内重新登录即可取消；之后账户将注销，且无法恢复。",
+        "Your account will be closed in 7 days",
+        "You asked to close your account. Sign in anew within 7 days to cancel that; afterwards "
+        "it is closed for good.",
+    ),
+    NoticeKind.CLOSING_CANCELLED: (
+        "已取消注销",
+        "账户注销已取消，您可以照常使用钱包。",
+        "Closing cancelled",
+        "Your account stays open. You can use your wallet as before.",
+    ),
+    NoticeKind.CLOSING_STOPPED: (
+        "账户未能注销",
+        "账户中仍有资金或未完结的事项，因此未能注销。处理完毕后可重新申请。",
+        "Your account was not closed",
+        "There is money or unfinished business in your account, so it was not closed. You can ask "
+        "again once that is settled.",
     ),
 }
 

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     TOPS_UP_FIRST = "TOPS_UP_FIRST"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
     WALLET_FROZEN = "WALLET_FROZEN"
+    DEFAULT_ORDER = "DEFAULT_ORDER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,14 @@ def methods(
     available_minor: int,
     frozen: bool,
     cards: Sequence[UUID],
-    counts: dict[UUID | None, int],
+    counts: dict[UUID | None, int] | None,
 ) -> list[Method]:
     """The balance and each card, the best first: usable, then used most, then balance before cards.
 
-    Cards keep the order given. The first one is recommended if it is usable.
+    Cards keep the order given. The first one is recommended if it is usable. ``counts`` is None
+    for whoever wants no recommendation from habits: then the first says that it is the default.
     """
+    by_habit, counts = counts is not None, counts or {}
     total = sum(counts.values())
     ways: list[UUID | None] = [None, *cards]
     usable = {
@@ -123,7 +126,11 @@ def methods(
             card_id=way,
             usable=usable[way],
             reason=_reason(
-                way, usable=usable[way], frozen=frozen, usual=place == 0 and way in counts
+                way,
+                usable=usable[way],
+                frozen=frozen,
+                usual=place == 0 and way in counts,
+                default=place == 0 and not by_habit,
             ),
             top_up_minor=0 if way is None else missing or amount_minor,
             usual_share=counts.get(way, 0) / total if total else 0.0,
@@ -133,13 +140,15 @@ def methods(
     ]
 
 
-def _reason(way: UUID | None, *, usable: bool, frozen: bool, usual: bool) -> Reason:
+def _reason(way: UUID | None, *, usable: bool, frozen: bool, usual: bool, default: bool) -> Reason:
     if frozen:
         return Reason.WALLET_FROZEN
     if not usable:
         return Reason.INSUFFICIENT_BALANCE
     if usual:
         return Reason.USUAL
+    if default:
+        return Reason.DEFAULT_ORDER
     return Reason.COVERS_AMOUNT if way is None else Reason.TOPS_UP_FIRST
 
 
@@ -149,6 +158,10 @@ REASON_TEXTS: dict[Reason, tuple[str, str]] = {
     Reason.TOPS_UP_FIRST: ("先从该卡充值，再付款", "Tops up from this card first, then pays"),
     Reason.INSUFFICIENT_BALANCE: ("余额不足", "Your balance doesn't cover the amount"),
     Reason.WALLET_FROZEN: ("钱包已被冻结", "The wallet is frozen"),
+    Reason.DEFAULT_ORDER: (
+        "默认顺序：您已关闭个性化推荐",
+        "The default order: you switched personalised recommendations off",
+    ),
 }
 
 

@@ -11,11 +11,15 @@ from uuid import UUID
 
 
 class Method(StrEnum):
-    """How somebody proves it; the words of ``ledger.proof.method``."""
+    """How somebody proves it; the words of ``ledger.proof.method``.
+
+    PASSWORD never moves money: see BY_PASSWORD.
+    """
 
     PIN = "PIN"
     PIN_AND_CODE = "PIN_AND_CODE"
     PASSKEY = "PASSKEY"
+    PASSWORD = "PASSWORD"  # noqa: S105 - no password
 
 
 STRONGEST = frozenset({Method.PIN_AND_CODE, Method.PASSKEY})
@@ -30,6 +34,11 @@ class Action(StrEnum):
     RESET_PIN = "RESET_PIN"
     EXPORT_DATA = "EXPORT_DATA"
     CLOSE_ACCOUNT = "CLOSE_ACCOUNT"
+
+
+BY_PASSWORD = frozenset({Action.EXPORT_DATA, Action.CLOSE_ACCOUNT})
+"""Everybody's rights, also of applicants, who can have neither PIN nor passkey yet: whoever has
+neither does these by the login password, shown anew in a session of two factors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,21 @@ class Passkey:
     credential: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Password:
+    """The login password, and where from it was typed (a network address): tries are counted."""
+
+    password: str = field(repr=False)
+    address: str = field(repr=False)
+
+
 Given = Pin | PinAndCode | Passkey
 """What a caller offers as a proof."""
 
 
-def method_of(given: Given) -> Method:
+def method_of(given: Given | Password) -> Method:
+    if isinstance(given, Password):
+        return Method.PASSWORD
     if isinstance(given, Pin):
         return Method.PIN
     return Method.PIN_AND_CODE if isinstance(given, PinAndCode) else Method.PASSKEY

@@ -10,74 +10,9 @@ texts. Texts never contain what the caller sent.
 into the security log wherever it is raised.
 """
 
-import inspect
-import re
-from typing import Any, ClassVar, get_type_hints
-
+from domain import closings
 from domain.proofs import Method
-
-_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
-
-
-class Spoken(Exception):
-    """What refusals and denials share: a code, and a text in two languages."""
-
-    code: ClassVar[str]
-    watched: ClassVar[bool] = False
-    logged = False
-    """Set on an occurrence once the security log has it."""
-    en: str
-    zh: str
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "code" not in cls.__dict__:
-            cls.code = _WORD_START.sub("_", cls.__name__).upper()
-
-    def facts(self) -> dict[str, Any]:
-        """The extra facts of this occurrence, by name."""
-        return {}
-
-    def message(self, language: str) -> str:
-        """The text for a person: Chinese for a language that starts with ``zh``, else English."""
-        template = self.zh if language.lower().startswith("zh") else self.en
-        return template.format(**self.facts())
-
-    def __str__(self) -> str:
-        return self.code
-
-
-class Refusal(Spoken):
-    """The base of all refusals; never raised itself.
-
-    ``path`` names the input field at fault as the client wrote it, for instance
-    ``("input", "amount", "amount")``. The facts are keyword arguments and all are required.
-    """
-
-    retryable: ClassVar[bool] = False
-    fact_types: ClassVar[dict[str, type]] = {}
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        hints = get_type_hints(cls)
-        cls.fact_types = {name: hints[name] for name in inspect.get_annotations(cls)}
-
-    def __init__(self, *, path: tuple[str, ...] | None = None, **params: Any) -> None:
-        if params.keys() != self.fact_types.keys():
-            raise TypeError(f"{type(self).__name__} takes exactly {sorted(self.fact_types)}")
-        super().__init__()
-        self.path = path
-        self.params = params
-
-    def __getattr__(self, name: str) -> Any:
-        # Reached only for facts: everything else is an ordinary attribute.
-        params = self.__dict__.get("params", {})
-        if name in params:
-            return params[name]
-        raise AttributeError(name)
-
-    def facts(self) -> dict[str, Any]:
-        return self.params
+from domain.spoken import Refusal, Spoken
 
 
 class Denied(Spoken):
@@ -478,6 +413,33 @@ class StaleVersion(Refusal):
 
     en = "This has changed in the meantime. Please reload."
     zh = "内容已被更新，请刷新后重试。"
+
+
+class ConsentRequired(Refusal):
+    """The account can't be without this consent: give it, or close the account."""
+
+    en = "You need to agree to the terms of service and the privacy policy."
+    zh = "须同意用户服务协议和隐私政策。"
+
+
+class ExportUnderWay(Refusal):
+    """A copy of the caller's data is being made already; only one is made at a time."""
+
+    en = "A copy of your data is being made already. We tell you when it is ready."
+    zh = "您的数据副本正在生成，完成后会通知您。"
+
+
+class ClosingNotPossible(Refusal):
+    """Something stands in the way of closing the account; `obstacles` names all of it."""
+
+    en = "Your account cannot be closed yet: {obstacles}."
+    zh = "账户暂时不能注销：{obstacles}。"
+    obstacles: list[closings.Obstacle]
+
+    def message(self, language: str) -> str:
+        chinese = language.lower().startswith("zh")
+        words = closings.in_words(self.params["obstacles"], chinese=chinese)
+        return (self.zh if chinese else self.en).format(obstacles=words)
 
 
 def every() -> tuple[type[Refusal], ...]:

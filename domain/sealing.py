@@ -57,6 +57,15 @@ COLUMNS = (
         where="removed_at is not null",  # a trigger refuses every change of what was removed
         append_only=True,
     ),
+    Sealed(
+        place="retained_identity.sealed",
+        table="retained_identity",
+        column="sealed",
+        row="user_id::text",
+        key="user_id",
+        key_type="bigint",
+    ),
+    Sealed(place="data_export.password", table="data_export", column="password", fleeting=True),
     Sealed(place="risk_case.reason", table="risk_case", column="reason"),
     Sealed(place="risk_case.appeal", table="risk_case", column="appeal"),
     Sealed(place="risk_case.decision_reason", table="risk_case", column="decision_reason"),

@@ -23,7 +23,10 @@ from infra.settings import get_settings
 
 MODELS = [
     "models.audit",
+    "models.closings",
+    "models.consents",
     "models.devices",
+    "models.exports",
     "models.identity",
     "models.key_rotations",
     "models.merchants",

@@ -26,6 +26,7 @@ class Job(StrEnum):
     SEND_CODE = "send_code"
     SEND_NOTICE = "send_notice"
     ROTATE_KEYS = "rotate_keys"
+    EXPORT_DATA = "export_data"
 
 
 def encode(value: Any) -> bytes:

@@ -6,12 +6,14 @@ the second writes what a right answer earns.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from domain import codes as codes_rules
 from domain import passwords, refusals
 from domain import registration as rules
+from domain.consents import Purpose
+from domain.devices import NewDevice
 from domain.identity import CodePurpose, KycLevel, Status
 from domain.passwords import Owner
 from infra import hashing, hints
@@ -19,10 +21,10 @@ from resolvers import devices, registrations
 from resolvers.devices import Described
 from resolvers.registrations import NOTHING_TOLD, Told
 from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access
-from services import people
+from services import consents, people
 from services.identity import arrivals, codes, logins, registration, sessions
 from services.identity.arrivals import SignedIn
-from services.unit_of_work import snapshot, unit_of_work
+from services.unit_of_work import UnitOfWork, snapshot, unit_of_work
 
 _PASSWORD_LENGTH_MAX = 1_000
 
@@ -56,18 +58,20 @@ async def register(
     language: str,
     device: Described,
     address: str,
+    given: Sequence[tuple[Purpose, int]],
     told: Told = NOTHING_TOLD,
 ) -> SignedIn:
     """Apply for a wallet, and be signed in to follow the application, on the first device.
 
-    ``verification_id`` is that of the request for the code, None for an id that is none of ours.
-    Raises InvalidInput, PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, UnderAge,
-    Overloaded.
+    ``verification_id`` is that of the request for the code, None for an id that is none of ours;
+    ``given``: what the applicant agrees to, in which version. Raises InvalidInput,
+    PasswordUnacceptable, CodeInvalid, CodeExpired, PhoneTaken, UnderAge, ConsentRequired,
+    StaleVersion (of a consent), Overloaded.
     """
+    consents.ensure_required(given)
     e164, kept_name = phone_of_input(phone), registrations.checked_name(name)
     details, new_device = registrations.checked(told), devices.checked(device)
-    if not passwords.acceptable(password, Owner(kept_name, e164, details.id_number)):
-        raise refusals.PasswordUnacceptable(path=("input", "password"))
+    _ensure_acceptable(password, Owner(kept_name, e164, details.id_number))
     ensure_room()
     code_id = await _proven(e164, CodePurpose.REGISTER, verification_id, code)
     password_hash = await hashed(password)
@@ -81,14 +85,34 @@ async def register(
             language=language,
             details=details,
         )
-        return await arrivals.admit_new(
-            work, user_id, new_device, address=address, registering=True
-        )
+        return await _enter(work, user_id, new_device, address=address, given=given)
+
+
+async def _enter(
+    work: UnitOfWork,
+    user_id: int,
+    device: NewDevice,
+    *,
+    address: str,
+    given: Sequence[tuple[Purpose, int]],
+) -> SignedIn:
+    entered = await arrivals.admit_new(work, user_id, device, address=address, registering=True)
+    await consents.give_first(work, user_id, entered.session.session_id, given)
+    return entered
+
+
+def _ensure_acceptable(password: str, owner: Owner) -> None:
+    if not passwords.acceptable(password, owner):
+        raise refusals.PasswordUnacceptable(path=("input", "password"))
 
 
 @access(SIGNED_IN)
 async def shown_password(
-    viewer: Viewer, *, password: str, address: str
+    viewer: Viewer,
+    *,
+    password: str,
+    address: str,
+    path: tuple[str, ...] = ("input", "password"),
 ) -> tuple[logins.Attempt, str | None]:
     """A right password, shown anew: for `logins.succeed` in the transaction that it allows.
 
@@ -97,7 +121,7 @@ async def shown_password(
     ensure_room()
     async with unit_of_work() as work:
         attempt = await logins.begin_for_user(work, user_id=viewer.user_id, address=address)
-    return attempt, await right_password(attempt, password, path=("input", "password"))
+    return attempt, await right_password(attempt, password, path=path)
 
 
 @access(SIGNED_IN)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain import inputs, ledger, refusals
 from domain import payments as rules
+from domain.consents import Purpose
 from domain.identity import Role
 from domain.ledger import AccountStatus, Instruction, Operation, Outcome, Receipt
 from domain.payments import Method, State
@@ -17,7 +18,7 @@ from resolvers.live import Event, Gap
 from resolvers.proofs import proven
 from resolvers.viewer import SIGNED_IN, Viewer, access
 from resolvers.wallets import RESIDENT, account_of
-from services import merchants, payments, wallets
+from services import consents, merchants, payments, wallets
 from services.ledger import desk, reading
 from services.ledger.reading import City
 from services.merchants import Merchant
@@ -153,6 +154,7 @@ async def payment_methods(viewer: Viewer, *, amount_minor: int) -> list[tuple[Me
     async with snapshot() as read:
         wallet = await wallets.wallet(read, viewer.account_id)
         cards = await wallets.cards(read, viewer.user_id)
+        by_habit = await consents.permits(read, viewer.user_id, Purpose.PERSONALISATION)
         paid, top_ups = await payments.paid_and_topped_up(
             read, user_id=viewer.user_id, account_id=wallet.account_id
         )
@@ -162,7 +164,7 @@ async def payment_methods(viewer: Viewer, *, amount_minor: int) -> list[tuple[Me
         available_minor=wallet.available_minor,
         frozen=wallet.status != AccountStatus.OPEN,
         cards=list(by_id),
-        counts=rules.habits(paid, top_ups),
+        counts=rules.habits(paid, top_ups) if by_habit else None,
     )
     return [(way, by_id[way.card_id] if way.card_id is not None else None) for way in ways]
 

@@ -12,10 +12,11 @@ from uuid import UUID
 from domain import ledger, refusals, registration
 from domain import proofs as rules
 from domain.ledger import Instruction, Operation
-from domain.proofs import Action, Given, Passkey, Pin, PinAndCode, Terms
+from domain.proofs import Action, Given, Passkey, Password, Pin, PinAndCode, Terms
 from infra import authenticators, hashing
+from resolvers import identity
 from resolvers.viewer import ACTIVE, SIGNED_IN, Viewer, access
-from services.identity import codes, passkeys, pins, proof_challenges, proofs
+from services.identity import codes, logins, passkeys, pins, proof_challenges, proofs
 from services.unit_of_work import UnitOfWork, unit_of_work
 
 PATH = ("input", "proof")
@@ -63,7 +64,7 @@ async def prove(
 @access(SIGNED_IN)
 async def step_up(
     viewer: Viewer,
-    given: Given,
+    given: Given | Password,
     *,
     action: Action,
     subject: str = "",
@@ -72,9 +73,12 @@ async def step_up(
     """A proof of a deed without money; `services.identity.proofs.use_step_up` uses it up.
 
     ``subject`` names what the deed is about, for instance the id of a frozen wallet's case. Raises
-    what `prove` does.
+    what `prove` does; for a password also WrongCredentials and RateLimited.
     """
-    return await _prove(viewer, given, rules.terms_of_action(viewer.user_id, action, subject), path)
+    terms = rules.terms_of_action(viewer.user_id, action, subject)
+    if isinstance(given, Password):
+        return await _by_password(viewer, given, terms, path)
+    return await _prove(viewer, given, terms, path)
 
 
 async def _prove(viewer: Viewer, given: Given, terms: Terms, path: tuple[str, ...]) -> UUID:
@@ -86,6 +90,19 @@ async def _prove(viewer: Viewer, given: Given, terms: Terms, path: tuple[str, ..
     if isinstance(given, PinAndCode) and not registration.is_pin(given.code):
         raise refusals.CodeInvalid(path=(*inner, "code"))
     return await _by_pin(viewer, given, terms, inner)
+
+
+async def _by_password(
+    viewer: Viewer, given: Password, terms: Terms, path: tuple[str, ...]
+) -> UUID:
+    async with unit_of_work() as work:
+        enough = await proofs.ensure_enough(work, viewer, terms, rules.method_of(given), path=path)
+    attempt, new_hash = await identity.shown_password(
+        viewer, password=given.password, address=given.address, path=(*path, "password")
+    )
+    async with unit_of_work() as work:
+        await logins.succeed(work, attempt, new_hash=new_hash)
+        return await proofs.make(work, enough)
 
 
 async def _by_pin(

@@ -16,8 +16,10 @@ from domain.refusals import Spoken
 from services import audit
 
 ACTS: dict[str, tuple[str, ...]] = {
+    "closings": ("close_my_account", "cancel_closing"),
     "contact": ("set_contact_email", "confirm_contact_email", "remove_contact_email"),
     "devices": ("revoke_device",),
+    "exports": ("export_my_data",),
     "identity": ("request_verification_code", "register"),
     "logins": ("login", "send_login_code", "complete_login"),
     "passwords": ("change_password",),

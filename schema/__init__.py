@@ -6,7 +6,10 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from schema import errors, fields, scalars
+from schema.closings import ClosingMutation
+from schema.consents import ConsentMutation, ConsentQuery
 from schema.contact import ContactMutation
+from schema.exports import ExportMutation
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
 from schema.identity_checks import IdentityCheckMutation, IdentityCheckStaffMutation
 from schema.key_rotations import KeyRotationMutation
@@ -31,7 +34,9 @@ from schema.wallets import WalletMutation
 
 
 @strawberry.type(description="What can be read.")
-class Query(IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, NodeQuery):
+class Query(
+    IdentityQuery, IdentityStaffQuery, MerchantQuery, TransferQuery, NodeQuery, ConsentQuery
+):
     """Roots: ``viewer`` and ``staff``."""
 
 
@@ -58,6 +63,9 @@ class Mutation(
     RiskMutation,
     NoticeMutation,
     KeyRotationMutation,
+    ConsentMutation,
+    ExportMutation,
+    ClosingMutation,
 ):
     """Money-moving inputs have an ``idempotencyKey``."""
 

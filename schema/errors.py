@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import strawberry
 
-from domain import proofs, refusals
+from domain import closings, proofs, refusals
 from schema import enums
 
 ALWAYS_POSSIBLE = (refusals.InvalidInput, refusals.Overloaded, refusals.RateLimited)
@@ -39,6 +39,8 @@ enums.described(
     PIN="By the payment PIN alone.",
     PIN_AND_CODE="By the payment PIN and a code by SMS that was sent for this very thing.",
     PASSKEY="By a passkey: a fingerprint, a face or the device's lock.",
+    PASSWORD="By the login password: never for money, "  # noqa: S106 - no password
+    "and only from callers who have neither PIN nor passkey.",
 )
 
 
@@ -60,8 +62,21 @@ class Error:
     )
 
 
+enums.described(
+    closings.Obstacle,
+    "ClosingObstacle",
+    "What stands in the way of closing an account.",
+    MONEY_LEFT="There is money in the wallet.",
+    MONEY_HELD="Money is held.",
+    REFUND_OPEN="A refund is under review.",
+    PAYMENT_OPEN="A payment waits for confirmation: confirm it, cancel it, or let it expire.",
+    TOP_UP_PENDING="A top-up is under way.",
+    WALLET_FROZEN="The wallet is frozen.",
+    CASE_OPEN="The case of a freeze is open.",
+)
 _FACT_DESCRIPTIONS = {
     "attempts_left": "How many tries remain.",
+    "obstacles": "All that stands in the way.",
     "retry_after_seconds": "After how many seconds another try is allowed.",
     "sufficient": "Each of these does.",
     "remaining": "What is left to prove it with; maybe nothing.",

@@ -13,6 +13,7 @@ from resolvers.registrations import Told
 from resolvers.viewer import Viewer as Caller
 from schema import callers, devices, enums, fields, ids, logins, sessions
 from schema.callers import LazyViewer
+from schema.consents import ConsentInput
 from schema.context import Info
 from schema.verifications import Verification
 
@@ -155,6 +156,10 @@ class RegisterInput:
     code: str = strawberry.field(description="The six digits.")
     password: str = strawberry.field(description="8 to 128 characters, hard to guess.")
     device: devices.DeviceInput = strawberry.field(description="The device that asks.")
+    consents: list[ConsentInput] = strawberry.field(
+        description="What the applicant agrees to, as `consentPurposes` shows it; all that is "
+        "required there."
+    )
     language: domain.Language = strawberry.field(
         default=domain.Language.ZH_CN, description="The language of notices and messages."
     )
@@ -221,11 +226,8 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
         description="Apply for a wallet. The application is reviewed; follow it by "
         "`viewerStatusEvents`.",
         refuses=(
-            no.CodeInvalid,
-            no.CodeExpired,
-            no.PhoneTaken,
-            no.PasswordUnacceptable,
-            no.UnderAge,
+            *(no.CodeInvalid, no.CodeExpired, no.PhoneTaken, no.PasswordUnacceptable),
+            *(no.UnderAge, no.ConsentRequired, no.StaleVersion),
         ),
     )
     async def register(self, info: Info, input: RegisterInput) -> RegisterSuccess:
@@ -239,6 +241,7 @@ class IdentityMutation(logins.LoginMutation, sessions.SessionMutation, devices.D
             language=input.language,
             device=input.device.described(),
             address=info.context.address,
+            given=[(one.purpose, one.version) for one in input.consents],
             told=Told(input.id_number, input.email, input.postal_address),
         )
         return RegisterSuccess(

@@ -58,6 +58,10 @@ enums.described(
     PASSKEY_ADDED="A passkey was added.",
     PASSKEY_REMOVED="A passkey was removed.",
     PASSKEY_REFUSED="A passkey was refused, because it may have been copied.",
+    DATA_EXPORT_READY="A copy of the user's data can be fetched.",
+    CLOSING_REQUESTED="The account will be closed in a week.",
+    CLOSING_CANCELLED="The account stays open: its owner wants it.",
+    CLOSING_STOPPED="The account stays open: money or unfinished business came up.",
 )
 
 

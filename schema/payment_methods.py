@@ -29,6 +29,7 @@ enums.described(
     TOPS_UP_FIRST="The card can top up what is missing.",
     INSUFFICIENT_BALANCE="The balance doesn't cover the amount.",
     WALLET_FROZEN="Money can't leave the wallet.",
+    DEFAULT_ORDER="The first in the same order for everybody: personalisation is withdrawn.",
 )
 
 

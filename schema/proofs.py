@@ -88,6 +88,26 @@ class PaymentProofInput:
         return domain.Pin(self.pin or "")
 
 
+@strawberry.input(
+    one_of=True,
+    description="A proof of who the caller is, for what is the caller's own matter: exactly one of "
+    "these.",
+)
+class AccountProofInput(PaymentProofInput):
+    """As for payments; and for whoever has nothing else, the password."""
+
+    password: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The login password: only from callers who have neither PIN nor passkey.",
+    )
+
+    def shown(self, address: str) -> domain.Given | domain.Password:
+        """As the resolvers take it; ``address`` is where the caller is."""
+        if isinstance(self.password, str):
+            return domain.Password(self.password, address)
+        return self.given()
+
+
 def passkey_given(answer: PasskeyAnswerInput) -> domain.Passkey:
     """As the resolvers take it. An id that is none of ours names no challenge."""
     return domain.Passkey(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import strawberry
 
 from schema import fields
+from schema.closings import ClosingViewer
+from schema.consents import ConsentViewer
 from schema.devices import DeviceViewer
+from schema.exports import ExportViewer
 from schema.identity import IdentityViewer
 from schema.identity_checks import IdentityCheckViewer
 from schema.merchants import MerchantViewer
@@ -38,5 +41,8 @@ class Viewer(
     RiskViewer,
     SessionViewer,
     DeviceViewer,
+    ConsentViewer,
+    ExportViewer,
+    ClosingViewer,
 ):
     """Made with ``caller``; a query can't name anybody else."""

@@ -154,10 +154,15 @@ async def by_ids(read: Snapshot, user_id: int, device_ids: Sequence[UUID]) -> di
     return {row["id"]: _opened(row) for row in rows}
 
 
+def open_name(device_id: UUID, sealed: bytes) -> str:
+    """What its owner calls a device."""
+    return encryption.decrypt(_NAME, device_id, sealed)
+
+
 def _opened(row: asyncpg.Record | Any) -> Device:
     return Device(
         id=row["id"],
-        name=encryption.decrypt(_NAME, row["id"], row["name"]),
+        name=open_name(row["id"], row["name"]),
         platform=Platform(row["platform"]),
         created_at=row["created_at"],
         last_seen_at=row["last_seen_at"],

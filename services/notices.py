@@ -98,6 +98,7 @@ select w.user_id, s.seq + row_number() over (partition by w.user_id order by w.i
          with ordinality as w(user_id, kind, params, source, i)
   join notice_stream s on s.user_id = w.user_id
  where not exists (select from notice n where n.user_id = w.user_id and n.source = w.source)
+   and not exists (select from users u where u.id = w.user_id and u.phone_index like 'closed:%')
 returning id, user_id, source"""
 _ADVANCE = """
 update notice_stream s set seq = s.seq + t.told
@@ -108,7 +109,8 @@ update notice_stream s set seq = s.seq + t.told
 async def tell_all(work: UnitOfWork, news: Sequence[News]) -> set[tuple[int, str]]:
     """Tell all of it in five statements, numbered per user in the order given.
 
-    Returns (user_id, source) of what had not been told before.
+    Returns (user_id, source) of what had not been told before. Whoever closed the account is told
+    nothing any more.
     """
     wanted: dict[tuple[int, str], News] = {}
     for one in news:

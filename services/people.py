@@ -59,11 +59,13 @@ def phone_index(phone: str) -> str:
 
 
 def open_phone(user_id: int, sealed: bytes) -> str:
-    return encryption.decrypt("users.phone", user_id, sealed)
+    """The phone number (E.164); empty for whoever closed the account, and so has none here."""
+    return encryption.decrypt("users.phone", user_id, sealed) if sealed else ""
 
 
 def open_name(user_id: int, sealed: bytes) -> str:
-    return encryption.decrypt("users.name", user_id, sealed)
+    """The name; empty for whoever closed the account."""
+    return encryption.decrypt("users.name", user_id, sealed) if sealed else ""
 
 
 def open_details(user_id: int, row: asyncpg.Record) -> Details:

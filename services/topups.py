@@ -13,7 +13,7 @@ import msgspec
 
 from domain import ledger, topups
 from domain.ledger import BANK_CLEARING_ID, CITY_ACTOR_ID, Instruction, Operation
-from domain.refusals import IdempotencyKeyReused
+from domain.refusals import AccountNotActive, IdempotencyKeyReused
 from domain.topups import State
 from infra.bank import BankEvent
 from infra.queue import Job
@@ -52,7 +52,13 @@ async def request(
     amount_minor: int,
     key: str,
 ) -> TopUp:
-    """Ask for a top-up: once per key. Raises IdempotencyKeyReused for another input."""
+    """Ask for a top-up: once per key.
+
+    Raises IdempotencyKeyReused for another input, AccountNotActive once the account is closing.
+    """
+    # Held against a closing: it comes first and is seen here, or waits and sees this top-up.
+    if await work.fetchval("select status from users where id = $1 for share", user_id) == "CLOSED":
+        raise AccountNotActive
     digest = hashlib.sha256(f"{account_id}:{card_id}:{amount_minor}".encode()).hexdigest()
     row = await work.fetchrow(
         "insert into top_up(id, user_id, account_id, card_id, key, input_hash, amount, currency,"  # noqa: S608

@@ -12,6 +12,8 @@ from services import people
 from services.ledger import reading
 from services.unit_of_work import Snapshot, UnitOfWork
 
+LOOKUP_PURPOSES = ("preview", "transfer")
+
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -23,7 +25,10 @@ class Recipient:
 
 
 async def count_lookup(work: UnitOfWork, *, user_id: int, purpose: str) -> int:
-    """Count one look-up of a recipient; how many it were in the hour that is running."""
+    """Count one look-up of a recipient; how many it were in the hour that is running.
+
+    ``purpose`` is one of LOOKUP_PURPOSES.
+    """
     return await work.fetchval(
         "insert into recipient_lookup as l (key, hour, count)"
         " values ($1, date_trunc('hour', $2::timestamptz), 1)"
@@ -32,6 +37,11 @@ async def count_lookup(work: UnitOfWork, *, user_id: int, purpose: str) -> int:
         f"{purpose}:{user_id}",
         work.now,
     )
+
+
+def lookup_keys(user_id: int) -> list[str]:
+    """Where a user's look-ups are counted."""
+    return [f"{purpose}:{user_id}" for purpose in LOOKUP_PURPOSES]
 
 
 async def find_recipient(read: Snapshot, phone: str) -> Recipient | None:

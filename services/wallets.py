@@ -11,6 +11,7 @@ import asyncpg
 
 from domain import ledger
 from domain.ledger import CITY_ACTOR_ID, FreezeLevel, Instruction, Operation
+from domain.refusals import AccountNotActive
 from infra import encryption, settings
 from infra.bank import LinkedCard
 from services import people
@@ -175,11 +176,10 @@ async def keep_card(
 ) -> Card:
     """Keep a card that the bank linked in a holder's name; linking it again gives the same card.
 
-    It counts for the KYC level if that is still the user's name. Raises TooManyCards.
+    It counts for the KYC level if that is still the user's name. Raises TooManyCards,
+    AccountNotActive once the account is closing.
     """
-    # Cards of one user are added one at a time, or two requests could pass the maximum together.
-    name: bytes = await work.fetchval("select name from users where id = $1 for update", user_id)
-    agrees = people.open_name(user_id, name) == holder_name
+    agrees = await _lock_name(work, user_id) == holder_name
     known = await work.fetchrow(
         "select id, removed_at from bank_card where user_id = $1 and number_index = $2",
         user_id,
@@ -210,6 +210,18 @@ async def keep_card(
     assert row is not None
     await people.raise_kyc_level(work, user_id)
     return _card(row)
+
+
+async def _lock_name(work: UnitOfWork, user_id: int) -> str:
+    """A user's name. Cards of one are added one at a time, or two could pass the maximum together.
+
+    Raises AccountNotActive once the account is closing.
+    """
+    row = await work.fetchrow("select name, status from users where id = $1 for update", user_id)
+    assert row is not None
+    if row["status"] == "CLOSED":
+        raise AccountNotActive
+    return people.open_name(user_id, row["name"])
 
 
 async def forget_holder_checks(work: UnitOfWork, user_id: int) -> None:

@@ -159,3 +159,10 @@ async def counter(app: Database) -> AsyncIterator[desk.Desk]:
     yield opened
     desk.use(None)
     await opened.stop()
+
+
+@pytest.fixture
+async def workers_town(database: Database, counter: desk.Desk) -> None:
+    """The worker's own login: only it closes accounts, writes copies and erases."""
+    await pool.close_database()
+    await pool.open_database(database.worker_url)

@@ -51,12 +51,14 @@ async def resident(
     balance: int = 0,
     allowance: tuple[int, int] | None = None,
     number: str | None = None,
+    pin: bool = True,
 ) -> Viewer:
-    """A resident with a PIN, ``balance`` minor units, and maybe an allowance (amount, times)."""
+    """A resident with ``balance`` minor units, a PIN, and maybe an allowance (amount, times)."""
     user_id = await person(Role.RESIDENT, name, number)
-    pin_hash = await hashing.hash_pin(user_id, PIN)
-    async with unit_of_work() as work:
-        await pins.keep(work, user_id=user_id, pin_hash=pin_hash)
+    if pin:
+        pin_hash = await hashing.hash_pin(user_id, PIN)
+        async with unit_of_work() as work:
+            await pins.keep(work, user_id=user_id, pin_hash=pin_hash)
     viewer = await _signed_in(user_id)
     assert viewer.account_id is not None
     if balance:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from domain.identity import ANONYMOUS, CodePurpose, Viewer
-from domain.proofs import Passkey, PinAndCode
+from domain.proofs import Action, Passkey, Password, PinAndCode
 from infra import settings
 from resolvers import passkeys, proof_challenges
 from resolvers.proof_challenges import Deed
@@ -20,6 +20,7 @@ from tests.demo.device import DeviceKey
 from tests.people import PASSWORD, PIN
 
 ADDRESS = "192.0.2.8"
+_devices: dict[int, Authenticator] = {}
 
 
 def home_of(viewer: Viewer) -> str:
@@ -79,6 +80,22 @@ async def proof_of(
     asked = await asked_for(viewer, deed, key)
     assert asked.options is not None
     return Passkey(asked.id, device.get(asked.options, **forged))
+
+
+async def own_proof(viewer: Viewer, action: Action) -> Passkey | Password:
+    """A fresh proof for an own matter: the password, unless a PIN is set; then a new passkey."""
+    if not viewer.pin_set:
+        return Password(PASSWORD, ADDRESS)
+    if viewer.user_id not in _devices:
+        _devices[viewer.user_id], _ = await added(viewer)
+    return await stepping(viewer, _devices[viewer.user_id], action)
+
+
+async def stepping(viewer: Viewer, device: Authenticator, action: Action) -> Passkey:
+    """The device's answer to a challenge for a deed without money."""
+    asked = await proof_challenges.request_step_up_challenge(viewer, action=action, subject="")
+    assert asked.options is not None
+    return Passkey(asked.id, device.get(asked.options))
 
 
 async def code_for(

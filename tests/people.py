@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from stdnum.cn import ric
 
+from domain.consents import Purpose
 from domain.devices import Platform
 from domain.identity import ANONYMOUS, CodePurpose, LoginMethod, Role, Status, Viewer
 from infra import encryption, hashing
@@ -26,6 +27,7 @@ PASSWORD = "Nanshan-7-harbour"
 PIN = "820461"
 ADDRESS = "192.0.2.1"
 _serials = itertools.count(1)
+CONSENTS = [(Purpose.TERMS, 1), (Purpose.PRIVACY, 1)]
 _numbers = itertools.count(random.randrange(10_000_000, 90_000_000))
 
 
@@ -121,6 +123,7 @@ async def registered(
         language="zh-CN",
         device=described(key),
         address=ADDRESS,
+        given=CONSENTS,
         told=told,
     )
     return known(key, signed_in)
@@ -196,10 +199,14 @@ async def reviewed(user_id: int) -> Status | None:
 
 
 async def resident(
-    superuser: asyncpg.Connection, number: str | None = None, *, key: DeviceKey | None = None
+    superuser: asyncpg.Connection,
+    number: str | None = None,
+    *,
+    key: DeviceKey | None = None,
+    told: registrations.Told = registrations.NOTHING_TOLD,
 ) -> Viewer:
     """An approved resident, signed in on a device with this key."""
-    signed_in = await registered(superuser, number or phone(), key=key)
+    signed_in = await registered(superuser, number or phone(), key=key, told=told)
     assert await reviewed(signed_in.viewer.user_id) is Status.ACTIVE
     return await again(signed_in.viewer)
 

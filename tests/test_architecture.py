@@ -51,6 +51,7 @@ PARTS = {
 }
 # Nouns whose verbs live inside a package of services, with the money or with the people.
 HOMES = {
+    "closings": "identity/closings.py",
     "contact": "identity/contact.py",
     "identity_checks": "identity/checks.py",
     "logins": "identity/logins.py",
@@ -62,6 +63,7 @@ HOMES = {
     "password_resets": "identity/password_resets.py",
     "passwords": "identity/passwords.py",
     "registrations": "identity/registration.py",
+    "retention": "identity/retention.py",
     "sessions": "identity/sessions.py",
     "transactions": "ledger/reading.py",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -27,6 +28,10 @@ _SECURITY = (
 _STRICT = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines from inside, by TLS or not; logged only when they fail."""
+
+
+_SECRET = re.compile(r"/[^/]{32,}")
+"""A part of a path that long is a link's token, whatever the method and the answer."""
 
 
 class Surroundings:
@@ -98,7 +103,7 @@ def _with_ours(given: Any, request_id: str, secure: bool) -> list[tuple[bytes, b
 
 
 def _write_line(scope: Any, status: int, seconds: float) -> None:
-    path = scope["path"]
+    path = _SECRET.sub("/…", scope["path"])
     if path in _QUIET and status < 400:
         return
     _log.info(

@@ -15,6 +15,8 @@ from infra.queue import Job
 from infra.settings import get_settings
 from workers import (
     audit,
+    closings,
+    exports,
     identity,
     key_rotations,
     ledger,
@@ -36,6 +38,7 @@ jobs = Jobs(
         Job.SETTLE_TOP_UP: topups.settle_top_up,
         Job.REVIEW_REFUND: refunds.review_refund,
         Job.ROTATE_KEYS: key_rotations.rotate_keys,
+        Job.EXPORT_DATA: exports.export_data,
     },
     batches={
         Job.NOTIFY_POSTINGS: notices.notify_postings,
@@ -103,6 +106,8 @@ class WorkerSettings:
         _regularly(topups.poll_top_ups, second={30}),
         _regularly(payments.expire_payments, second={15}),
         _regularly(audit.seal_audit, second={45}, timeout=50, run_at_startup=True),
+        _regularly(closings.close_accounts, second={15, 45}, timeout=28),
+        _regularly(exports.expire_exports, minute={2, 17, 32, 47}),
         _regularly(ledger.verify_ledger, minute={7}, timeout=600),
         _regularly(ledger.ensure_partitions, hour={3}, minute={17}),
         _regularly(ledger.forget_proofs, hour={3}, minute={27}),

@@ -12,7 +12,7 @@ from domain.identity import CodePurpose, Role, Status
 from domain.ledger import Instruction, Receipt
 from domain.proofs import Method
 from infra import bank, hashing
-from services import merchants, people, wallets
+from services import consents, merchants, people, wallets
 from services.demo import city
 from services.demo.errands import DemoFailed, Errands
 from services.identity import codes, first_admin, pins, proofs, registration
@@ -80,7 +80,7 @@ async def _register(
     assert tried.code_id is not None
     password_hash = await hashing.hash_password(city.PASSWORD)
     async with unit_of_work() as work:
-        return await registration.register(
+        user_id = await registration.register(
             work,
             name=name,
             phone=phone,
@@ -89,6 +89,9 @@ async def _register(
             language="en" if name.isascii() else "zh-CN",
             details=details,
         )
+        asked = [(one.purpose, one.version) for one in await consents.in_effect(work)]
+        await consents.give(work, user_id=user_id, session_id=None, given=asked, path=())
+        return user_id
 
 
 async def _equip(number: int, user_id: int) -> Resident:

@@ -11,7 +11,7 @@ from domain.identity import Viewer
 from domain.notices import NoticeKind
 from services import devices, notices
 from services.devices import Device
-from services.identity import sessions
+from services.identity import closings, sessions
 from services.unit_of_work import UnitOfWork
 
 
@@ -51,6 +51,9 @@ async def admit_new(
 
 
 async def _admit(work: UnitOfWork, user_id: int, device: Device, *, address: str) -> SignedIn:
+    # Whoever comes in stays. First, so that a closing that begins now waits for this, or this sees
+    # that it has begun.
+    await closings.cancel(work, user_id)
     issued = await sessions.issue(work, user_id, device_id=device.id, address=address)
     viewer = await sessions.viewer_by_session(work, issued.session_id)
     if viewer is None:

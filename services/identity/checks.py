@@ -104,6 +104,15 @@ async def submit(work: UnitOfWork, user_id: int, *, name: str, id_number: str) -
     work.announce(f"user:{user_id}")
 
 
+async def resume(work: UnitOfWork, user_id: int) -> None:
+    """Have a check reviewed whose job may have found its user on the way out, who stayed."""
+    check_id = await work.fetchval(
+        "select id from identity_check where user_id = $1 and state = 'PENDING_REVIEW'", user_id
+    )
+    if check_id is not None:
+        work.enqueue(Job.REVIEW_IDENTITY, stream=f"user:{user_id}", check_id=str(check_id))
+
+
 async def latest(read: Snapshot, user_id: int) -> Check | None:
     """The user's newest check."""
     row = await read.fetchrow(
@@ -295,6 +304,13 @@ async def _why_undecided(read: Snapshot, check_id: UUID) -> refusals.Refusal:
     if await read.fetchval("select exists (select from identity_check where id = $1)", check_id):
         return refusals.StaleVersion()
     return refusals.NotFound(path=("input", "identityCheckId"))
+
+
+def open_told(row: asyncpg.Record) -> tuple[str, str] | None:
+    """Name and ID number as they were handed in; None once it is decided and they are gone."""
+    if row["name"] is None:
+        return None
+    return _name(row), _number(row)
 
 
 def _name(row: asyncpg.Record) -> str:

@@ -111,7 +111,7 @@ async def request_by_mail(
         purpose=CodePurpose.CONTACT_EMAIL,
         address=address,
         language=language,
-        subject=_subject_of(user_id),
+        subject=subject_of(user_id),
     )
 
 
@@ -195,7 +195,7 @@ async def spend_try_by_mail(
         purpose=CodePurpose.CONTACT_EMAIL,
         verification_id=verification_id,
         code=code,
-        subject=_subject_of(user_id),
+        subject=subject_of(user_id),
     )
 
 
@@ -294,7 +294,8 @@ def _email_index(email: str) -> str:
     return encryption.blind_index("email", email)
 
 
-def _subject_of(user_id: int) -> str:
+def subject_of(user_id: int) -> str:
+    """What a code is bound to that is mailed for a user."""
     return f"user {user_id}"
 
 

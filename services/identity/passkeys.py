@@ -216,11 +216,16 @@ def _seal(passkey_id: UUID, name: str) -> bytes:
     return encryption.encrypt("passkey.name", passkey_id, name)
 
 
+def open_name(passkey_id: UUID, sealed: bytes) -> str:
+    """What its owner calls a passkey."""
+    return encryption.decrypt("passkey.name", passkey_id, sealed)
+
+
 def _passkey(row: asyncpg.Record) -> Passkey:
     return Passkey(
         id=row["id"],
         user_id=row["user_id"],
-        name=encryption.decrypt("passkey.name", row["id"], row["name"]),
+        name=open_name(row["id"], row["name"]),
         transports=msgspec.json.decode(row["transports"]),
         synced=row["synced"],
         created_at=row["created_at"],

@@ -25,8 +25,8 @@ async def of_number(work: UnitOfWork, number: str | None, *, but_user_id: int) -
     index = people.id_number_index(resident.number)
     await work.execute("select pg_advisory_xact_lock(5, hashtext($1))", index)
     others = await work.fetch(
-        "select id, name from users where id_number_index = $1 and status = 'ACTIVE' and id <> $2"
-        " limit $3",
+        "select id, name from users where id_number_index = $1"
+        " and status in ('ACTIVE', 'CLOSED') and id <> $2 limit $3",
         index,
         but_user_id,
         _OTHERS_MAX,

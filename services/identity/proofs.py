@@ -78,6 +78,8 @@ async def facts_of(read: Snapshot, viewer: Viewer) -> Facts:
 
 async def sufficient(work: UnitOfWork, viewer: Viewer, terms: Terms) -> list[Method]:
     """The methods that do for this deed of the caller's; never none."""
+    if terms.action in proofs.BY_PASSWORD and await _has_password_only(work, terms.user_id):
+        return [Method.PASSWORD]
     rows = await work.fetch(_RULES, terms.deed)
     rules = [
         Rule(
@@ -92,6 +94,15 @@ async def sufficient(work: UnitOfWork, viewer: Viewer, terms: Terms) -> list[Met
         amount_minor=terms.amount_minor,
         facts=await facts_of(work, viewer),
         at=work.now,
+    )
+
+
+async def _has_password_only(read: Snapshot, user_id: int) -> bool:
+    """No PIN and never a passkey: a removed one counts, or a password would get rid of it first."""
+    return await read.fetchval(
+        "select pin_hash is null and not exists (select from passkey p where p.user_id = u.id)"
+        " from users u where id = $1",
+        user_id,
     )
 
 

@@ -28,9 +28,11 @@ _COUNTED = (
     "version = version + 1,"
     " rejections = rejections + case when $2::varchar = 'REJECTED' then 1 else 0 end"
 )
+# A wallet counts until it is closed for good: then its ID number isn't kept here any more. One
+# whose closing has only begun is CLOSED already, and may still be opened again.
 _QUEUE = """
 select u.*, (select count(*) from users o where o.id_number_index = u.id_number_index
-              and o.id <> u.id and o.status = 'ACTIVE') as others
+              and o.id <> u.id and o.status in ('ACTIVE', 'CLOSED')) as others
   from users u where status = 'REFERRED'
    and ($1::timestamptz is null or (created_at, id) > ($1, $2::bigint))
    and ($3::timestamptz is null or (created_at, id) < ($3, $4::bigint))

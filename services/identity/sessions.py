@@ -338,19 +338,23 @@ def _issued(
     return Issued(row["id"], row["user_id"], made.access, refresh_token, access_expires_at)
 
 
+def open_network(session_id: UUID, sealed: bytes | None) -> str:
+    """Roughly where a session was used last; empty if that isn't known."""
+    return encryption.decrypt("session.network", session_id, sealed) if sealed else ""
+
+
 def _seal_network(session_id: UUID, address: str) -> bytes:
     return encryption.encrypt("session.network", session_id, network_hint(address))
 
 
 def _opened(row: asyncpg.Record) -> Session:
-    sealed = row["network"]
     return Session(
         id=row["id"],
         device_id=row["device_id"],
         created_at=row["created_at"],
         last_seen_at=row["refreshed_at"] or row["created_at"],
         expires_at=row["refresh_expires_at"],
-        network=encryption.decrypt("session.network", row["id"], sealed) if sealed else "",
+        network=open_network(row["id"], row["network"]),
     )
 
 

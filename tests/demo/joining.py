@@ -22,6 +22,7 @@ from tests.demo.stage import (
 
 PASSWORD = "Nanshan-harbour-7"
 PIN = "738416"
+CONSENTS = [{"purpose": "TERMS", "version": 1}, {"purpose": "PRIVACY", "version": 1}]
 
 
 async def register(stage: Stage, name: str) -> Person:
@@ -45,6 +46,7 @@ async def register(stage: Stage, name: str) -> Person:
             device=person.device.input(),
             idNumber=person.id_number,
             email=person.email,
+            consents=CONSENTS,
         )
     )
     started = time.perf_counter()

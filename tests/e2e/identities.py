@@ -44,6 +44,7 @@ async def register_by_phone(stage: Stage, name: str) -> Person:
             code=code,
             password=person.password,
             device=person.device.input(),
+            consents=joining.CONSENTS,
         )
     )
     await _until(client, STATUS, lambda data: data["viewer"]["status"] == "ACTIVE")

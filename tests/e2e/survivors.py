@@ -15,7 +15,7 @@ import websockets
 
 from infra import running
 from services.demo import city
-from tests.demo import documents, paying
+from tests.demo import documents, joining, paying
 from tests.demo.client import Client, Ended, Feed, GraphQLError, Live
 from tests.demo.stage import Person, Stage, World, code_from_sms, key, new_phone
 
@@ -175,6 +175,7 @@ class Town:
                 **proof,
                 password="Nanshan-harbour-7",
                 device=person.device.input(),
+                consents=joining.CONSENTS,
             )
         )
 

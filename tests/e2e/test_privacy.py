@@ -45,6 +45,11 @@ REGISTER_TOKEN = """mutation ($input: RegisterPushTokenInput!) {
   registerPushToken(input: $input) {
     __typename ... on RegisterPushTokenSuccess { registered } } }"""
 MY_ID = "{ viewer { id } }"
+EXPORT = """mutation ($input: ExportMyDataInput!) { exportMyData(input: $input) {
+  __typename ... on ExportMyDataSuccess { archivePassword } } }"""
+MY_COPIES = "{ viewer { dataExports { state url } } }"
+CLOSE = """mutation ($input: CloseMyAccountInput!) { closeMyAccount(input: $input) {
+  __typename ... on CloseMyAccountSuccess { closing { state } } } }"""
 
 
 @dataclass
@@ -101,7 +106,9 @@ async def _fail_in_every_way(stage: Stage, person: Person, told: Told) -> None:
             given: dict[str, Any] = {"phone": phone, "code": "918273", "password": joining.PASSWORD}
             given["device"] = person.device.input("某人的手机")
             given["verificationId"] = asked.get("verification", {}).get("id", "none")
-            await stranger.mutate(documents.REGISTER, name=person.name, **given)
+            await stranger.mutate(
+                documents.REGISTER, name=person.name, consents=joining.CONSENTS, **given
+            )
         for document in (
             f'{{ recipientPreview(phone: "{local}", x: "{person.name}") {{ __typename }} }}',
             f'mutation {{ login(input: {{ phone: {local}, password: "{person.name} }}) }}',
@@ -273,6 +280,7 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
             device=DeviceKey().input(told.words["device"]),
             idNumber=told.words["applicant's ID"],
             postalAddress=told.words["postal address"],
+            consents=joining.CONSENTS,
         )
         stage.success(registered)
     async with asyncio.timeout(20):
@@ -311,6 +319,44 @@ async def _say_who_one_is(
     # This one is left to wait.
     await identities.hand_in(stage, person, told.words["late name"], told.words["later ID"])
     await identities.referred(support, told.words["late name"])
+
+
+async def _take_data_along_and_leave(
+    stage: Stage, exits: AsyncExitStack, told: Told, url: str
+) -> None:
+    """The week passes at once; the worker closes the account within a minute."""
+    person = await _newcomer(stage, exits, told, "令狐冲霄")
+    proof = {"password": joining.PASSWORD}
+    made = stage.success(await person.client.mutate(EXPORT, proof=proof))
+    told.words["archive's password"] = made["archivePassword"]
+    link = None
+    async with asyncio.timeout(30):
+        while link is None:
+            [copy] = (await person.client.run(MY_COPIES))["viewer"]["dataExports"]
+            link = copy["url"]
+            await asyncio.sleep(0.1)
+    told.words["link"] = link.rpartition("/")[2]
+    async with httpx.AsyncClient(base_url=stage.world.api_url) as browser:
+        archive = await browser.get(f"/exports/{told.words['link']}")
+    assert (archive.status_code, archive.content[:2]) == (200, b"PK")
+    assert told.found_in(archive.content) == []
+    stage.success(await person.client.mutate(CLOSE, proof=proof))
+    connection = await asyncpg.connect(url)
+    await connection.execute("update closing set due_at = ledger.now()")
+    await connection.close()
+
+
+_CLOSED = "select id from closing where state = 'CLOSED'"
+
+
+async def _left(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(90):
+            while await connection.fetchval(_CLOSED) is None:  # noqa: ASYNC110 - a worker does it
+                await asyncio.sleep(0.2)
+    finally:
+        await connection.close()
 
 
 async def _staff(stage: Stage, exits: AsyncExitStack, role: str) -> Person:
@@ -371,10 +417,12 @@ async def test_no_personal_datum_reaches_logs_or_plain_columns(
 ) -> None:
     told = Told()
     async with AsyncExitStack() as exits:
+        await _take_data_along_and_leave(cast, exits, told, stack.superuser_url)
         payer = await _move_money(cast, exits, told)
         await _freeze(cast, exits, payer, told)
         await _reject_an_applicant(cast, exits, told)
         await _say_who_one_is(cast, exits, told, mail_url=stack.mail_url)
+        await _left(stack.superuser_url)
 
     logs = _logs(stack.data)
     assert {"api.log", "worker.log"} <= set(logs)

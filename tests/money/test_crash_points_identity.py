@@ -72,6 +72,7 @@ async def registering(superuser: asyncpg.Connection) -> Case:
                 language="zh-CN",
                 device=people.described(key),
                 address=address,
+                given=people.CONSENTS,
             )
         except refusals.CodeInvalid:  # it was used: by the call whose answer was lost
             await people.challenged(number, address=address)

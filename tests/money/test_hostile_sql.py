@@ -104,6 +104,11 @@ HOSTILE = [
     "select pg_read_file('/etc/passwd')",
     "select lo_import('/etc/passwd')",
     "select pg_reload_conf()",
+    # who closed accounts belonged to, what people agreed to, how long things are kept
+    "update consent set given = true",
+    "update consent_version set text_zh = ''",
+    "insert into consent_purpose values ('X', false, '', '')",
+    "update retention_rule set kept_days = 0",
     "select * from pg_authid",
     "update pg_class set relowner = 10",
     "set transaction_isolation = serializable; select * from ledger.post_v1('{{1}}', '{{10}}',"
@@ -121,6 +126,14 @@ ONLY_API = [
     "insert into audit_leaf select 1, gen_random_uuid(), ''",
     "update key_rotation set key = 1",
     "update risk_rule set enabled = false",
+    "select user_id from retained_identity",
+    "select sealed from retained_identity",
+    "update retained_identity set sealed = ''",
+    "insert into retained_identity(user_id, sealed) values (1, '')",
+    "delete from consent",
+    "delete from closing",
+    "delete from notice",
+    "update data_export_piece set content = ''",
 ]
 APP = [
     "update audit_entry set action = 'x'",
@@ -134,7 +147,6 @@ APP = [
     "truncate audit_leaf",
     "delete from key_rotation",
     "delete from users",
-    "delete from notice",
 ]
 
 
@@ -305,6 +317,8 @@ async def test_roles_owners_and_parties_hold_against_forged_instructions(api, wo
         (5, Operation.FREEZE, ledger.touch(city), Outcome.NOT_PERMITTED),
         (5, Operation.APPROVE_REFUND, move(at["shop"], at["ann"], 900), Outcome.NOT_FOUND),
         (71, Operation.TOP_UP, move(city, at["ann"], 5), Outcome.NOT_PERMITTED),
+        (71, Operation.CLOSE_WALLET, ledger.touch(at["ann"]), Outcome.NOT_PERMITTED),
+        (0, Operation.CLOSE_WALLET, ledger.touch(ben), Outcome.NOT_PERMITTED),
     ]
     answers = await make.send(
         api,

@@ -124,5 +124,6 @@ async def test_registering_while_the_hasher_is_busy_costs_no_try(
             language="en",
             device=make.described(KEY),
             address=HOME,
+            given=make.CONSENTS,
         )
     assert await superuser.fetchval("select tries_left from verification_code") == 5

@@ -48,7 +48,7 @@ async def sign_in(phone: str, password: str = make.PASSWORD, address: str = ADDR
 
 async def apply(phone: str, proof: tuple[UUID, str], **changes: str) -> SignedIn:
     given: dict[str, Any] = {"name": "王小明", "password": make.PASSWORD, "language": "en"}
-    given |= {"device": make.described(DeviceKey()), "address": ADDRESS}
+    given |= {"device": make.described(DeviceKey()), "address": ADDRESS, "given": make.CONSENTS}
     verification_id, code = proof
     return await identity.register(
         ANONYMOUS, phone=phone, verification_id=verification_id, code=code, **given | changes

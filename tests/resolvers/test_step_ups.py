@@ -10,8 +10,8 @@ import pytest
 from domain import refusals
 from domain.identity import Viewer
 from domain.ledger import FreezeLevel
-from domain.proofs import Action, Given, Method, Passkey, Pin
-from resolvers import payments, proof_challenges, proofs, wallets
+from domain.proofs import BY_PASSWORD, Action, Given, Method, Passkey, Password, Pin
+from resolvers import passkeys, payments, proof_challenges, proofs, wallets
 from resolvers.proof_challenges import Unfreeze
 from services.identity import proofs as verbs
 from services.unit_of_work import unit_of_work
@@ -86,6 +86,76 @@ async def test_a_step_up_by_pin_and_code_dies_after_two_minutes(
     assert await use(viewer, proof_id) == "PROOF_REQUIRED"
     with pytest.raises(refusals.ChallengeInvalid):
         await stepped(viewer, proof)
+
+
+async def test_the_password_does_only_for_own_matters_of_those_who_have_nothing_else(
+    superuser: asyncpg.Connection,
+) -> None:
+    viewer = await town.resident(pin=False)
+    right = Password(make.PASSWORD, keys.ADDRESS)
+    asked = await proof_challenges.request_step_up_challenge(
+        viewer, action=Action.EXPORT_DATA, subject=""
+    )
+    assert asked.methods == [Method.PASSWORD]
+    for other in (Action.CHANGE_PASSWORD, Action.CHANGE_PHONE):
+        with pytest.raises(refusals.ProofTooWeak) as refused:
+            await proofs.step_up(viewer, right, action=other)
+        assert refused.value.sufficient == STRONG
+    proof_id = await proofs.step_up(viewer, right, action=Action.EXPORT_DATA)
+    assert await use(viewer, proof_id, Action.CLOSE_ACCOUNT) == "PROOF_REQUIRED"
+    assert await use(viewer, proof_id) == "used"
+
+    _, passkey = await keys.added(viewer)
+    with pytest.raises(refusals.ProofTooWeak):
+        await proofs.step_up(viewer, right, action=Action.EXPORT_DATA)
+    await passkeys.remove_passkey(
+        viewer,
+        passkey_id=passkey.id,
+        password=make.PASSWORD,
+        accept_remaining=True,
+        address=keys.ADDRESS,
+    )
+    with pytest.raises(refusals.ProofTooWeak):
+        await proofs.step_up(viewer, right, action=Action.EXPORT_DATA)
+    assert await superuser.fetchval("select count(*) from step_up") == 1
+
+
+async def test_guesses_of_the_password_are_slowed_down_and_none_is_compared_in_vain(
+    superuser: asyncpg.Connection,
+) -> None:
+    bare, viewer = await town.resident(pin=False), await town.resident()
+    wrong = Password("Futian-guess-12", keys.ADDRESS)
+    tries = "select coalesce(max(failures), 0) from login_throttle"
+    with pytest.raises(refusals.ProofTooWeak):
+        await proofs.step_up(viewer, wrong, action=Action.EXPORT_DATA)
+    assert await superuser.fetchval(tries) == 0
+    for _ in range(5):
+        with pytest.raises(refusals.WrongCredentials) as refused:
+            await proofs.step_up(bare, wrong, action=Action.EXPORT_DATA)
+        assert refused.value.path == ("input", "proof", "password")
+    with pytest.raises(refusals.RateLimited):
+        await proofs.step_up(bare, wrong, action=Action.EXPORT_DATA)
+    assert await superuser.fetchval("select count(*) from step_up") == 0
+
+
+async def test_postgresql_takes_a_password_for_nothing_but_own_matters(
+    api: asyncpg.Connection,
+) -> None:
+    insert = (
+        "insert into step_up(user_id, action, subject_hash, method, expires_at)"
+        " values (1, $1, '', 'PASSWORD', ledger.now())"
+    )
+    for action in Action:
+        if action in BY_PASSWORD:
+            await api.execute(insert, action)
+        else:
+            with pytest.raises(asyncpg.CheckViolationError):
+                await api.execute(insert, action)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await api.execute(
+            "insert into ledger.proof(actor_id, operation, key, input_hash, method, expires_at)"
+            " values (1, 20, 'k', '', 'PASSWORD', ledger.now())"
+        )
 
 
 async def test_a_step_up_moves_no_money(superuser: asyncpg.Connection) -> None:

@@ -33,6 +33,7 @@ MAY: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         (
             "Query.staff",  # null for all but staff
+            "Query.consentPurposes",
             "Mutation.login",
             "Mutation.sendLoginCode",
             "Mutation.completeLogin",
@@ -68,6 +69,9 @@ MAY: dict[str, frozenset[str]] = {
             "Mutation.setNoticePreference",
             "Mutation.registerPushToken",
             "Mutation.removePushToken",
+            "Mutation.giveConsent",
+            "Mutation.withdrawConsent",
+            "Mutation.exportMyData",
             "Subscription.viewerStatusEvents",
             "Subscription.paymentEvents",
             "Subscription.notificationEvents",
@@ -118,6 +122,9 @@ MAY: dict[str, frozenset[str]] = {
     ),
     **dict.fromkeys(("Staff.refundQueue", "Staff.refundPolicies"), FINANCE | {"AUDITOR"}),
     **dict.fromkeys(("Mutation.freezeWallet", "Mutation.unfreezeWallet"), RISK),
+    **dict.fromkeys(
+        ("Mutation.closeMyAccount", "Mutation.cancelClosing"), RESIDENT | {"applicant"}
+    ),
     "Subscription.transactionEvents": RESIDENT | {"merchant"},
     **dict.fromkeys(
         (
@@ -185,6 +192,7 @@ async def world(counter: object, superuser: asyncpg.Connection) -> World:
         "challengeId": ids.encode("ProofChallenge", uuid.uuid4()),
         "passkeyId": ids.encode("Passkey", uuid.uuid4()),
         "bankCardId": ids.encode("BankCard", paid.id),
+        "closingId": ids.encode("Closing", paid.id),
         "id": ids.encode("Payment", paid.id),
         "ids": [ids.encode("Payment", paid.id)],
         "sessionId": ids.encode("Session", stranger.session.session_id),
@@ -214,6 +222,8 @@ def sample(name: str, kind: Any, world: World) -> Any:
             for one, field in kind.fields.items()
             if graphql.is_required_input_field(field)
         }
+    if graphql.is_list_type(kind):
+        return [sample(name, kind.of_type, world)]
     if graphql.is_enum_type(kind):
         return next(iter(kind.values))
     text = town.key("text")

@@ -1,6 +1,7 @@
 """Refusals come out as data, each as its own type, in the caller's language."""
 
 import string
+from typing import get_args
 
 import pytest
 import strawberry
@@ -124,6 +125,11 @@ async def test_a_query_field_that_refuses_has_a_result_type_too():
     assert isinstance(SCHEMA._schema.get_type("LookUpResult"), GraphQLUnionType)
 
 
+def example(kind):
+    """A fact: a number, or a list of all members of an enum."""
+    return 3 if kind is int else list(get_args(kind)[0])
+
+
 @pytest.mark.parametrize("refusal", refusals.every(), ids=lambda refusal: refusal.__name__)
 def test_every_refusal_has_a_described_type_a_code_and_both_texts(refusal):
     built = SCHEMA._schema.get_type(f"{refusal.__name__}Error")
@@ -132,7 +138,7 @@ def test_every_refusal_has_a_described_type_a_code_and_both_texts(refusal):
     assert "Error" in [interface.name for interface in built.interfaces]
     assert built.description
     assert all(field.description for field in built.fields.values())
-    facts = dict.fromkeys(refusal.fact_types, 3)
+    facts = {name: example(kind) for name, kind in refusal.fact_types.items()}
     occurrence = refusal(**facts)
     data = errors.as_data(occurrence, "zh-CN")
     assert data.code.value == refusal.code == refusal.code.upper()

@@ -47,6 +47,7 @@ SCHEMA = strawberry.Schema(
     subscription=Subscription,
     config=StrawberryConfig(scalar_map=scalars.SCALAR_MAP),
 )
+CONSENTS = [{"purpose": "TERMS", "version": 1}, {"purpose": "PRIVACY", "version": 1}]
 NO = " fragment no on Error { code path retryable message }"
 TOKENS = " fragment tokens on SessionTokens { accessToken refreshToken expiresAt }"
 REQUEST_CODE = (
@@ -196,6 +197,7 @@ async def test_a_resident_registers_is_approved_live_sets_a_pin_and_leaves(
             "password": make.PASSWORD,
             "language": "EN",
             "device": key.input("王小明的手机"),
+            "consents": CONSENTS,
         },
     )
     success = registered["register"]

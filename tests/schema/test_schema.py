@@ -31,10 +31,13 @@ BOUNDED_LISTS = {
     "KeyRotation.keys": "the few keys of the settings",
     "Payment.refunds": "the newest 20",
     "Payment.steps": "as many as a payment has states",
+    "Query.consentPurposes": "there are three",
     "Query.nodes": "as many as were asked for, 100 at most",
     "Viewer.passkeys": "ten at most",
     "SetNoticePreferenceSuccess.noticePreferences": "one a group",
     "Viewer.noticePreferences": "one a group",
+    "Viewer.consents": "one a purpose",
+    "Viewer.dataExports": "the newest ten",
     "Viewer.paymentMethods": "the balance and 20 cards at most",
 }
 MOVES_NO_MONEY = {
@@ -80,6 +83,11 @@ MOVES_NO_MONEY = {
     "appealFreeze",
     "markNoticesRead",
     "rotateKeys",
+    "giveConsent",
+    "withdrawConsent",
+    "exportMyData",
+    "closeMyAccount",
+    "cancelClosing",
 }
 STATE_NOT_EVENTS = {"viewerStatusEvents"}  # each message is the whole state: nothing to go on from
 

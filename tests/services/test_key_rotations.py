@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -98,6 +99,7 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             " returning id",
             person,
         )
+        await _gone_and_copied(superuser, person)
         rows = {
             "bank_card": card,
             "identity_check": check,
@@ -123,6 +125,24 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
                 rows[column.table],
                 _value(column, rows[column.table]),
             )
+
+
+async def _gone_and_copied(superuser: asyncpg.Connection, person: int) -> None:
+    """What is kept of somebody who left, and the password of a copy that is being written."""
+    await superuser.execute(
+        "insert into retained_identity(user_id, sealed) values ($1, $2)",
+        person,
+        encryption.encrypt("retained_identity.sealed", person, WORDS),
+    )
+    export_id = uuid4()
+    await superuser.execute(
+        "insert into data_export(id, user_id, password, token_hash, parts) values ($1, $2, $3, $4,"
+        " 1)",
+        export_id,
+        person,
+        encryption.encrypt("data_export.password", export_id, WORDS),
+        str(export_id),
+    )
 
 
 async def opened(superuser: asyncpg.Connection) -> dict[str, tuple[int, set[int]]]:
@@ -364,6 +384,7 @@ async def test_a_text_that_does_not_open_stays_and_is_told(
 # --- the registry ------------------------------------------------------------------------------
 
 NOT_SEALED = {
+    ("data_export_piece", "content"): "encrypted with a password that only its reader has",
     ("ledger.instruction", "input_hash"): "a hash of what was asked",
     ("ledger.proof", "input_hash"): "a hash of what was asked",
     ("device", "public_key"): "public",

@@ -243,7 +243,6 @@ async def test_neither_login_can_do_more_with_these_tables_than_it_needs(
 ) -> None:
     for connection, statement in (
         (api, "delete from notice_preference"),
-        (worker, "delete from notice_preference"),
         (worker, "update notice_preference set enabled = true"),
         (worker, "update push_token set user_id = 1"),
     ):

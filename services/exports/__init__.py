@@ -1,0 +1,1 @@
+"""Copies of people's own data: asked for, written by a job, fetched by a link that expires."""
