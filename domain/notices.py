@@ -25,6 +25,9 @@ class NoticeKind(StrEnum):
     PIN_CHANGED = "PIN_CHANGED"
     CONTACT_EMAIL_CHANGED = "CONTACT_EMAIL_CHANGED"
     PHONE_CHANGED = "PHONE_CHANGED"
+    RECOVERY_REQUESTED = "RECOVERY_REQUESTED"
+    RECOVERY_APPROVED = "RECOVERY_APPROVED"
+    RECOVERY_REJECTED = "RECOVERY_REJECTED"
     PAYMENT_SUCCEEDED = "PAYMENT_SUCCEEDED"
     PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
     TRANSFER_SENT = "TRANSFER_SENT"
@@ -99,6 +102,9 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.CLOSING_REQUESTED,
         NoticeKind.CLOSING_CANCELLED,
         NoticeKind.CLOSING_STOPPED,
+        NoticeKind.RECOVERY_REQUESTED,
+        NoticeKind.RECOVERY_APPROVED,
+        NoticeKind.RECOVERY_REJECTED,
     }
 )
 """Freezes, whatever changes who can act for a user, and what a thief would do with an account that
@@ -131,14 +137,7 @@ GROUPS: dict[NoticeGroup, frozenset[NoticeKind]] = {
     ),
     NoticeGroup.SECURITY: SECURITY_KINDS,
     NoticeGroup.ACCOUNT: frozenset(
-        {
-            NoticeKind.REGISTRATION_APPROVED,
-            NoticeKind.REGISTRATION_REFERRED,
-            NoticeKind.REGISTRATION_REJECTED,
-            NoticeKind.IDENTITY_APPROVED,
-            NoticeKind.IDENTITY_REFERRED,
-            NoticeKind.IDENTITY_REJECTED,
-        }
+        kind for kind in NoticeKind if kind.startswith(("REGISTRATION_", "IDENTITY_"))
     ),
     NoticeGroup.SERVICE: frozenset({NoticeKind.PASSWORD_REMINDER}),
 }
@@ -259,6 +258,26 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "Phone number changed",
         "Your account has another phone number now. Other devices were signed out, and little can "
         "leave your wallet for 24 hours. If it wasn't you, call our hotline at once.",
+    ),
+    NoticeKind.RECOVERY_REQUESTED: (
+        "有人申请找回您的账户",
+        "有人持您手机收到的验证码申请人工找回账户，工作人员将审核。如非本人操作，请立即在应用中提出异议。",
+        "Somebody asks to recover your account",
+        "Somebody with a code from your phone has asked our staff for help to get into your "
+        "account. If it wasn't you, object in the app at once.",
+    ),
+    NoticeKind.RECOVERY_APPROVED: (
+        "账户找回申请已通过",
+        "找回账户的申请已由两名工作人员通过。如非本人操作，请立即在应用中提出异议。",
+        "Account recovery approved",
+        "Two members of our staff have approved the request to recover your account. If it wasn't "
+        "yours, object in the app at once.",
+    ),
+    NoticeKind.RECOVERY_REJECTED: (
+        "账户找回申请未通过",
+        "找回账户的申请未通过审核。如有疑问，请联系客服。",
+        "Account recovery not approved",
+        "The request to recover your account was not approved. Call our hotline with questions.",
     ),
     NoticeKind.PASSWORD_REMINDER: (
         "登录密码提醒",

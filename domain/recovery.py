@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import unicodedata
 from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
 
 from domain.identity import CODE_LIFE_SECONDS, Status
 
@@ -16,9 +18,30 @@ IDENTITY_WINDOW_SECONDS = 86_400
 RECOVERABLE = (Status.PENDING_REVIEW, Status.REFERRED, Status.ACTIVE)
 """Whose password can be reset. A frozen wallet is no state of its owner: it stays frozen."""
 
+CASE_LIFE_SECONDS = 259_200
+
+
+class CaseState(StrEnum):
+    """Where a request for help back in stands."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED_ONCE = "APPROVED_ONCE"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    OBJECTED = "OBJECTED"
+    USED = "USED"
+
+
 # NFKC takes time by the square of a pile of accents, so nothing long is ever normalised.
 _TYPED_MAX = 200
 _LAST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedCase:
+    """A case that two members of staff have approved."""
+
+    case_id: UUID
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ class Rule(StrEnum):
     PLACES = "PLACES"
     LOOKUPS = "LOOKUPS"
     CHALLENGES = "CHALLENGES"
+    RECOVERIES = "RECOVERIES"
     SESSIONS = "SESSIONS"
     DEVICES = "DEVICES"
     EXPORTS = "EXPORTS"
@@ -71,6 +72,7 @@ _USERS = (
     Place("step_up", Rule.CHALLENGES, Deed.ERASE_ROWS),
     Place("password_reset", Rule.CHALLENGES, Deed.ERASE_ROWS),
     Place("phone_change", Rule.CHALLENGES, Deed.ERASE_ROWS),
+    Place("recovery_case", Rule.RECOVERIES, Deed.ERASE_ROWS),
     Place("verification_code", Rule.CODES, Deed.ERASE_ROWS),
     Place("login_throttle", Rule.PLACES, Deed.KEEP),
     Place("recipient_lookup", Rule.LOOKUPS, Deed.ERASE_ROWS),

@@ -45,6 +45,7 @@ COLUMNS = (
     Sealed(place="identity_check.id_number", table="identity_check", column="id_number"),
     Sealed(place="identity_check.review_text", table="identity_check", column="review_text"),
     Sealed(place="phone_change.new_phone", table="phone_change", column="new_phone", fleeting=True),
+    Sealed(place="recovery_case.statement", table="recovery_case", column="statement"),
     Sealed(place="bank_card.token", table="bank_card", column="token"),
     Sealed(place="push_token.token", table="push_token", column="token"),
     Sealed(place="device.name", table="device", column="name"),

@@ -36,6 +36,7 @@ MODELS = [
     "models.phone_changes",
     "models.proof_challenges",
     "models.proofs",
+    "models.recoveries",
     "models.refunds",
     "models.risk",
     "models.topups",

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     staff_session_seconds: int = Field(default=12 * 3600, ge=3600)
 
     accounts_max_per_person: int = Field(default=3, ge=1, le=50)
+    recovery_delay_seconds: int = Field(default=43_200, ge=43_200, le=86_400)
     caution_seconds: int = Field(default=86_400, ge=1, le=604_800)
     caution_day_max_minor: int = Field(default=50_000, ge=0)
 

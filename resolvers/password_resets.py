@@ -10,7 +10,7 @@ from domain import passwords as password_rules
 from domain import refusals
 from domain import registration as rules
 from domain.proofs import Passkey
-from domain.recovery import Identity
+from domain.recovery import Identity, ReviewedCase
 from infra import authenticators, hashing
 from resolvers import identity, passkeys
 from resolvers.passkeys import Asked
@@ -19,7 +19,7 @@ from services.identity import password_resets, proof_challenges
 from services.identity.password_resets import Opened, PasskeyAnswer
 from services.unit_of_work import unit_of_work
 
-SecondProof = Identity | Passkey
+SecondProof = Identity | Passkey | ReviewedCase
 """What proves the owner beside the code."""
 
 
@@ -72,7 +72,7 @@ async def complete_password_reset(
     """
     if not password_rules.acceptable(new_password, None):
         raise refusals.PasswordUnacceptable(path=("input", "newPassword"))
-    passkey = _read(proof)
+    read = _read(proof)
     if not rules.is_pin(code):
         raise refusals.ResetProofInvalid(path=("input",))
     identity.ensure_room()
@@ -91,15 +91,15 @@ async def complete_password_reset(
     new_hash = await _hashed(new_password, tried)
     async with unit_of_work() as work:
         refused = await password_resets.complete(
-            work, tried, passkey=passkey, new_password=new_password, new_hash=new_hash
+            work, tried, proof=read, new_password=new_password, new_hash=new_hash
         )
     if refused is not None:
         raise refused
 
 
-def _read(proof: SecondProof) -> PasskeyAnswer | None:
-    if isinstance(proof, Identity):
-        return None
+def _read(proof: SecondProof) -> password_resets.SecondProof:
+    if not isinstance(proof, Passkey):
+        return proof
     try:
         return PasskeyAnswer(proof.challenge_id, authenticators.read_answer(proof.credential))
     except authenticators.NotVerified:

@@ -23,15 +23,16 @@ ACTS: dict[str, tuple[str, ...]] = {
     "identity": ("request_verification_code", "register"),
     "logins": ("login", "send_login_code", "complete_login"),
     "passwords": ("change_password",),
-    "passkeys": (
-        "request_passkey_registration", "register_passkey", "remove_passkey",
-        "request_passkey_login", "login_with_passkey",
-    ),
     "password_resets": (
         "request_password_reset", "request_password_reset_passkey", "complete_password_reset",
     ),
     "phone_changes": ("request_phone_change", "confirm_phone_change"),
     "pins": ("set_payment_pin",),
+    "recoveries": ("request_recovery_review", "object_to_recovery", "decide_recovery"),
+    "passkeys": (
+        "request_passkey_registration", "register_passkey", "remove_passkey",
+        "request_passkey_login", "login_with_passkey",
+    ),
     "proof_challenges": (
         "request_payment_challenge", "request_step_up_challenge", "send_proof_code",
     ),

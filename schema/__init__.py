@@ -23,6 +23,7 @@ from schema.payments import PaymentMutation, PaymentSubscription
 from schema.phone_changes import PhoneChangeMutation
 from schema.pins import PinMutation
 from schema.proof_challenges import ProofChallengeMutation
+from schema.recoveries import RecoveryMutation
 from schema.refund_desk import RefundStaffMutation
 from schema.refunds import RefundMutation
 from schema.registrations import IdentityStaffMutation, IdentityStaffQuery, RegistrationMutation
@@ -47,6 +48,7 @@ class Mutation(
     PhoneChangeMutation,
     PasswordMutation,
     PasswordResetMutation,
+    RecoveryMutation,
     RegistrationMutation,
     ContactMutation,
     IdentityStaffMutation,

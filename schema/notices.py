@@ -35,6 +35,9 @@ enums.described(
     PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
     PIN_CHANGED="The payment PIN was replaced.",
     PHONE_CHANGED="The account has another phone number.",
+    RECOVERY_REQUESTED="Somebody asks staff for help into the account; see `objectToRecovery`.",
+    RECOVERY_APPROVED="Staff have approved that.",
+    RECOVERY_REJECTED="Staff have refused that.",
     PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
     CONTACT_EMAIL_CHANGED="The contact e-mail address was changed or removed.",
     PAYMENT_SUCCEEDED="The user paid.",

@@ -6,11 +6,11 @@ from datetime import datetime
 
 import strawberry
 
-from domain import proofs
+from domain import proofs, recovery
 from domain import refusals as no
 from resolvers import password_resets
 from resolvers.password_resets import SecondProof
-from schema import fields, nodes
+from schema import fields, ids, nodes
 from schema.context import Info
 from schema.passkeys import PasskeyChallenge
 from schema.proofs import IdentityProofInput, PasskeyAnswerInput
@@ -69,6 +69,10 @@ class SecondProofInput:
     identity: IdentityProofInput | None = strawberry.field(
         default=strawberry.UNSET, description="Name and end of the ID number."
     )
+    reviewed_case: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="What `requestRecoveryReview` gave, once two of staff have approved it.",
+    )
 
     def given(self) -> SecondProof:
         """As the resolvers take it; an id that is none of ours is a wrong proof."""
@@ -77,6 +81,11 @@ class SecondProofInput:
             if challenge_id is None:
                 raise no.ResetProofInvalid(path=("input",))
             return proofs.Passkey(challenge_id, self.passkey.credential)
+        if isinstance(self.reviewed_case, str):
+            case_id = ids.decode_uuid(self.reviewed_case, "RecoveryCase")
+            if case_id is None:
+                raise no.ResetProofInvalid(path=("input",))
+            return recovery.ReviewedCase(case_id)
         assert isinstance(self.identity, IdentityProofInput), "exactly one, as the schema demands"
         return self.identity.given()
 

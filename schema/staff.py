@@ -8,6 +8,7 @@ from schema import fields
 from schema.audit import AuditStaff
 from schema.identity_checks import IdentityCheckStaff
 from schema.key_rotations import KeyRotationStaff
+from schema.recoveries import RecoveryStaff
 from schema.refund_desk import RefundStaff
 from schema.registrations import IdentityStaff
 from schema.risk import RiskStaff
@@ -16,6 +17,12 @@ from schema.risk import RiskStaff
 @fields.root
 @strawberry.type(description="What staff see. Every field has a rule of its own.")
 class Staff(
-    IdentityStaff, IdentityCheckStaff, RefundStaff, RiskStaff, AuditStaff, KeyRotationStaff
+    IdentityStaff,
+    IdentityCheckStaff,
+    RecoveryStaff,
+    RefundStaff,
+    RiskStaff,
+    AuditStaff,
+    KeyRotationStaff,
 ):
     """Null at its root for everybody else."""

@@ -12,7 +12,7 @@ from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
 from domain.proofs import Action, Passkey
 from domain.recovery import Identity
 from infra import hashing
-from resolvers import password_resets, phone_changes, proof_challenges
+from resolvers import password_resets, phone_changes, proof_challenges, recoveries
 from resolvers.password_resets import SecondProof
 from services import notice_delivery
 from services import people as persons
@@ -185,3 +185,21 @@ async def sms_to_send(superuser: asyncpg.Connection) -> list[notice_delivery.Sms
     async with unit_of_work() as work:
         sent = await notice_delivery.to_send(work, [row["args"] for row in rows])
     return [one for one in sent if isinstance(one, notice_delivery.Sms)]
+
+
+async def review_asked(
+    superuser: asyncpg.Connection, owner: Owner, *, statement: str = "手机丢了，没有通行密钥"
+) -> recoveries.Case:
+    """A request for help back in, by whoever has the phone."""
+    opened, code = await begun(superuser, owner.phone)
+    return await recoveries.request_recovery_review(
+        ANONYMOUS, secret=opened.secret, code=code, statement=statement, address=address()
+    )
+
+
+async def decided(
+    member: Viewer, case: recoveries.Case, version: int, *, approve: bool = True
+) -> recoveries.Case:
+    return await recoveries.decide_recovery(
+        member, case_id=case.id, approve=approve, reason="已回拨核实", expected_version=version
+    )

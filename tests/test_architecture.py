@@ -62,6 +62,7 @@ HOMES = {
     "proofs": "identity/proofs.py",
     "password_resets": "identity/password_resets.py",
     "passwords": "identity/passwords.py",
+    "recoveries": "identity/recoveries.py",
     "registrations": "identity/registration.py",
     "retention": "identity/retention.py",
     "sessions": "identity/sessions.py",

@@ -49,6 +49,13 @@ class Part:
 
 PARTS: tuple[Part, ...] = (
     Part("profile", "个人资料", "Who you are", ("users",), people_parts.profile),
+    Part(
+        "recoveries",
+        "人工找回申请",
+        "Requests to get back in that staff decided",
+        ("recovery_case",),
+        people_parts.recoveries,
+    ),
     Part("sessions", "登录记录", "Where you signed in", ("session",), people_parts.sessions),
     Part("devices", "登录设备", "Your devices", ("device",), people_parts.devices),
     Part("passkeys", "通行密钥", "Your passkeys", ("passkey",), people_parts.passkeys),

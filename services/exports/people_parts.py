@@ -13,6 +13,7 @@ from services.exports.pages import Dicts, Key, Owner, Page, Place, Rows
 from services.identity import checks
 from services.identity import codes as sent
 from services.identity import passkeys as keys
+from services.identity import recoveries as cases
 from services.identity import sessions as logged
 from services.unit_of_work import Snapshot
 
@@ -51,6 +52,27 @@ async def _opened_profile(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
             "review_text": people.open_review_text(row["id"], row["review_text"]),
         }
         for row in rows
+    ]
+
+
+async def recoveries(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
+    """What was written to staff, and what became of it; not who decided."""
+    return await pages.page(
+        read,
+        owner,
+        place,
+        limit,
+        select="select id, statement, state, created_at, usable_from, expires_at, ended_at"
+        " from recovery_case where user_id = $1",
+        whose=owner.user_id,
+        key=_at("created_at"),
+        opened=_opened_recoveries,
+    )
+
+
+async def _opened_recoveries(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
+    return [
+        dict(row) | {"statement": cases.open_statement(row["id"], row["statement"])} for row in rows
     ]
 
 

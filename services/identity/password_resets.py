@@ -17,7 +17,7 @@ from domain.identity import CodePurpose
 from domain.notices import NoticeKind
 from domain.passwords import Owner
 from domain.proof_challenges import Purpose
-from domain.recovery import Identity
+from domain.recovery import Identity, ReviewedCase
 from infra.authenticators import Answer
 from services import audit, notices, people, wallets
 from services.identity import (
@@ -51,14 +51,15 @@ class PasskeyAnswer:
     answer: Answer = field(repr=False)
 
 
-SecondProof = Identity | PasskeyAnswer
+SecondProof = Identity | PasskeyAnswer | ReviewedCase
+_NAMES = {Identity: "IDENTITY", PasskeyAnswer: "PASSKEY", ReviewedCase: "STAFF"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
     """A spent try. ``user_id`` and ``code_id`` None: there is nobody, or the code was wrong.
 
-    ``identified`` is None where the second proof is a passkey, which is verified when it is used.
+    ``identified`` is None where the second proof is none that is compared here.
     """
 
     reset_id: UUID
@@ -184,7 +185,7 @@ async def complete(
     work: UnitOfWork,
     tried: Tried,
     *,
-    passkey: PasskeyAnswer | None,
+    proof: SecondProof,
     new_password: str,
     new_hash: str,
 ) -> refusals.Refusal | None:
@@ -200,20 +201,22 @@ async def complete(
         phone_index=tried.phone_index,
         address_key=tried.address_key,
     )
-    if passkey is not None:
-        verdict = await _verify(work, passkey, tried)
+    if isinstance(proof, PasskeyAnswer):
+        verdict = await _verify(work, proof, tried)
         if verdict is not None:
             return verdict
+    if isinstance(proof, ReviewedCase):
+        await _use_case(work, proof, tried)
     if not tried.right or tried.user_id is None or tried.code_id is None:
         raise wrong
-    await _use(work, tried.reset_id, tried.code_id)
+    await use(work, tried.reset_id, tried.code_id)
     if not password_rules.acceptable(new_password, await _owner(work, tried.user_id)):
         raise refusals.PasswordUnacceptable(path=("input", "newPassword"))
-    await _replace(work, tried, new_hash, by="PASSKEY" if passkey is not None else "IDENTITY")
+    await _replace(work, tried, new_hash, by=_NAMES[type(proof)])
     return None
 
 
-async def _use(work: UnitOfWork, reset_id: UUID, code_id: UUID) -> None:
+async def use(work: UnitOfWork, reset_id: UUID, code_id: UUID) -> None:
     """Use reset and code. Raises ResetProofInvalid for whoever comes second."""
     wrong = refusals.ResetProofInvalid(path=("input",))
     taken = await work.fetchval(
@@ -241,6 +244,20 @@ async def _verify(work: UnitOfWork, given: PasskeyAnswer, tried: Tried) -> refus
     except (refusals.ChallengeInvalid, refusals.PasskeyInvalid):
         raise wrong from None
     return wrong if verdict.refusal is not None else None
+
+
+async def _use_case(work: UnitOfWork, proof: ReviewedCase, tried: Tried) -> None:
+    """Use up what two of staff have approved, once its owner had time to object."""
+    used = await work.fetchval(
+        "update recovery_case set state = 'USED', version = version + 1, ended_at = $3"
+        " where id = $1 and user_id = $2 and state = 'APPROVED' and usable_from <= $3"
+        " and expires_at > $3 returning id",
+        proof.case_id,
+        tried.user_id,
+        work.now,
+    )
+    if used is None:
+        raise refusals.ResetProofInvalid(path=("input",))
 
 
 async def _replace(work: UnitOfWork, tried: Tried, new_hash: str, *, by: str) -> None:

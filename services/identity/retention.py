@@ -32,6 +32,7 @@ _RUN_OUT: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("password_reset", "created_at < $1"),
         ("phone_change", "created_at < $1"),
     ),
+    Rule.RECOVERIES: (("recovery_case", "expires_at < $1"),),
     Rule.SESSIONS: (("session", "least(refresh_expires_at, revoked_at) < $1"),),
     Rule.DEVICES: (("device", "revoked_at < $1"),),
     Rule.EXPORTS: (("data_export", "requested_at < $1 and state in ('EXPIRED', 'FAILED')"),),
@@ -39,7 +40,10 @@ _RUN_OUT: dict[Rule, tuple[tuple[str, str], ...]] = {
     Rule.CONSENTS: (("consent", _LEFT_BEFORE),),
 }
 # Rows that belong to a user alone. Notices come last: whoever tells news holds other rows first.
-_OF_USERS = ("session", "device", "passkey", "notice_preference", "data_export", "notice")
+_OF_USERS = (
+    *("session", "device", "passkey", "recovery_case"),
+    *("notice_preference", "data_export", "notice"),
+)
 # Whoever tries to answer one holds its row and waits for the user's: those run out soon anyway.
 # Codes are the user's by the phone, or by the user whom they were mailed for.
 _ANSWERED = {

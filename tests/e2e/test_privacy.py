@@ -359,6 +359,29 @@ async def _left(url: str) -> None:
         await connection.close()
 
 
+REQUEST_RESET = """mutation($input: RequestPasswordResetInput!) {
+  requestPasswordReset(input: $input) { __typename
+    ... on RequestPasswordResetSuccess { challenge { id } } } }"""
+REQUEST_REVIEW = """mutation($input: RequestRecoveryReviewInput!) {
+  requestRecoveryReview(input: $input) { __typename } }"""
+
+
+async def _ask_staff_for_help(stage: Stage, person: Person, told: Told) -> None:
+    """A resident who has lost both password and passkey says what has happened."""
+    told.words["statement"] = "钱包和手机都在地铁上被偷"
+    async with Client(stage.world.api_url) as stranger:
+        asked = stage.success(await stranger.mutate(REQUEST_RESET, phone=person.phone))
+        code, _ = await code_from_sms(stage.world, person.phone)
+        told.digits["reset code"] = code
+        reviewed = await stranger.mutate(
+            REQUEST_REVIEW,
+            challengeId=asked["challenge"]["id"],
+            code=code,
+            statement=told.words["statement"],
+        )
+        stage.success(reviewed)
+
+
 async def _staff(stage: Stage, exits: AsyncExitStack, role: str) -> Person:
     person = Person.of_city(stage, stage.world.login(role))
     exits.push_async_callback(person.close)
@@ -423,6 +446,7 @@ async def test_no_personal_datum_reaches_logs_or_plain_columns(
         await _reject_an_applicant(cast, exits, told)
         await _say_who_one_is(cast, exits, told, mail_url=stack.mail_url)
         await _left(stack.superuser_url)
+        await _ask_staff_for_help(cast, payer, told)
 
     logs = _logs(stack.data)
     assert {"api.log", "worker.log"} <= set(logs)

@@ -7,10 +7,11 @@ import contextlib
 import asyncpg
 
 from domain import refusals
+from domain.identity import Role
 from domain.proofs import Pin
 from domain.recovery import Identity
 from infra import hashing
-from resolvers import password_resets, pins
+from resolvers import password_resets, pins, recoveries
 from resolvers.viewer import ANONYMOUS
 from services import people as services_people
 from tests import passkeys as keys
@@ -189,6 +190,76 @@ async def moving_to_another_number(superuser: asyncpg.Connection) -> Case:
             services_people.phone_index(number),
         ),
     )
+
+
+@VERBS.covering("resolvers.recoveries.request_recovery_review")
+async def asking_staff_for_help(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    opened, code = await lost.begun(superuser, owner.phone)
+    address = lost.address()
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.ResetProofInvalid):  # it was asked: the owner was told
+            await recoveries.request_recovery_review(
+                ANONYMOUS, secret=opened.secret, code=code, statement="手机丢了", address=address
+            )
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select state, version, (select array_agg(kind order by seq) from notice n"
+            " where n.user_id = c.user_id) from recovery_case c where user_id = $1",
+            owner.viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.recoveries.decide_recovery")
+async def approving_a_recovery(superuser: asyncpg.Connection) -> Case:
+    owner, member = await lost.owner(superuser), await people.staff(Role.SUPPORT)
+    case = await lost.review_asked(superuser, owner)
+    await lost.decided(await people.staff(Role.COMPLIANCE), case, 1)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.StaleVersion):  # it is decided, as the list shows
+            await lost.decided(member, case, 2)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select state, version, second_by = $2, (select count(*) from audit_entry"
+            " where actor_id = $2), (select array_agg(kind order by seq) from notice n"
+            " where n.user_id = c.user_id) from recovery_case c where id = $1",
+            case.id,
+            member.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.recoveries.object_to_recovery")
+async def objecting_to_a_recovery(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    await lost.review_asked(superuser, owner)
+
+    async def run() -> None:
+        await recoveries.object_to_recovery(owner.viewer)
+
+    question = "select state, version from recovery_case where user_id = $1"
+    return Case(run, leaves(superuser, question, owner.viewer.user_id))
+
+
+@VERBS.covering("resolvers.recoveries.recovery_cases")
+async def looking_at_recoveries(superuser: asyncpg.Connection) -> Case:
+    member = await people.staff(Role.SUPPORT)
+
+    async def run() -> None:
+        await recoveries.recovery_cases(member, limit=1, after=None, before=None, backwards=False)
+
+    # Each look is recorded, also the one whose answer was lost.
+    question = "select distinct action from audit_entry where actor_id = $1"
+    return Case(run, leaves(superuser, question, member.user_id))
 
 
 async def test_getting_back_in_survives_a_crash_at_every_statement(counter, superuser) -> None:

@@ -200,6 +200,7 @@ async def test_pages_fit_together_forwards_and_backwards() -> None:
 
 STAFF_READS = {
     "registrationQueue": Role.SUPPORT,
+    "recoveryCases": Role.SUPPORT,
     "identityQueue": Role.SUPPORT,
     "refundQueue": Role.FINANCE,
     "riskCases": Role.RISK,

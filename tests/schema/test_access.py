@@ -18,7 +18,7 @@ from resolvers import refunds, risk
 from schema import errors, fields, ids, schema
 from schema.context import Context
 from tests import movement as town
-from tests import people
+from tests import people, recovery
 from tests.demo.device import DeviceKey
 
 TYPES: Any = schema._schema.type_map
@@ -44,6 +44,7 @@ MAY: dict[str, frozenset[str]] = {
             "Mutation.requestPasskeyLogin",
             "Mutation.loginWithPasskey",
             "Mutation.requestPasswordReset",
+            "Mutation.requestRecoveryReview",
             "Mutation.requestPasswordResetPasskey",
             "Mutation.completePasswordReset",
         ),
@@ -65,6 +66,7 @@ MAY: dict[str, frozenset[str]] = {
             "Mutation.setPostalAddress",
             "Mutation.markNoticesRead",
             "Mutation.revokeSession",
+            "Mutation.objectToRecovery",
             "Mutation.revokeDevice",
             "Mutation.setNoticePreference",
             "Mutation.registerPushToken",
@@ -115,6 +117,9 @@ MAY: dict[str, frozenset[str]] = {
             "Staff.identityQueue",
         ),
         REVIEWERS,
+    ),
+    **dict.fromkeys(
+        ("Mutation.decideRecovery", "Staff.recoveryCases"), frozenset({"SUPPORT", "COMPLIANCE"})
     ),
     **dict.fromkeys(
         ("Mutation.decideRefund", "Mutation.signRefundPolicy", "Mutation.endRefundPolicy"),
@@ -181,7 +186,10 @@ async def world(counter: object, superuser: asyncpg.Connection) -> World:
     }
     stranger = await people.registered(superuser, people.phone())
     another = stranger.viewer
+    lost = await recovery.owner(superuser)
+    asked = await recovery.review_asked(superuser, lost)
     samples = {
+        "recoveryCaseId": ids.encode("RecoveryCase", asked.id),
         "refundId": ids.encode("Refund", refund.id),
         "paymentId": ids.encode("Payment", waiting.id),
         "policyId": ids.encode("RefundPolicy", policy.policy.id),

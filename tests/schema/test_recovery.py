@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from domain.identity import ANONYMOUS, CodePurpose, Viewer
+from domain.identity import ANONYMOUS, CodePurpose, Role, Viewer
 from schema import schema
 from schema.context import Context
 from tests import people as make
@@ -150,3 +150,61 @@ async def test_a_number_is_changed_by_two_codes(superuser: asyncpg.Connection) -
     assert (again["code"], again["path"]) == ("PHONE_CHANGE_INVALID", ["input"])
     nothing = await ask(CONFIRM, owner.viewer, **{**given, "changeId": "x"})
     assert nothing == again
+
+
+REVIEW = """mutation($input: RequestRecoveryReviewInput!) {
+  answer: requestRecoveryReview(input: $input) { __typename
+  ... on RequestRecoveryReviewSuccess { review { id } } ... on Error { code path } } }"""
+CASES = """query { staff { recoveryCases(first: 5) {
+  edges { node { id displayName statement state approvals version } } } } }"""
+DECIDE = """mutation($input: DecideRecoveryInput!) {
+  answer: decideRecovery(input: $input) { __typename
+  ... on DecideRecoverySuccess { state version } ... on Error { code path } } }"""
+OBJECT = """mutation($input: ObjectToRecoveryInput!) {
+  answer: objectToRecovery(input: $input) { __typename
+  ... on ObjectToRecoverySuccess { ended } ... on Error { code path } } }"""
+
+
+async def test_staff_stand_in_for_the_second_proof_unless_the_owner_objects(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner = await lost.owner(superuser)
+    asked = await ask(REQUEST, phone=owner.phone)
+    code = await make.code_of(superuser, owner.phone, CodePurpose.RESET_PASSWORD)
+    challenge_id = asked["challenge"]["id"]
+    given = {"challengeId": challenge_id, "code": code, "statement": "钱包被偷"}
+    review = (await ask(REVIEW, **given))["review"]
+    assert (await ask(REVIEW, **given))["code"] == "RESET_PROOF_INVALID"
+
+    for version, role in enumerate((Role.SUPPORT, Role.COMPLIANCE), 1):
+        member = await make.staff(role)
+        found = await schema.execute(CASES, context_value=Context(viewer=member))
+        assert found.errors is None
+        assert found.data is not None
+        [edge] = found.data["staff"]["recoveryCases"]["edges"]
+        assert edge["node"] | {"state": "", "approvals": 0} == {
+            "id": review["id"],
+            "displayName": lost.NAME,
+            "statement": "钱包被偷",
+            "state": "",
+            "approvals": 0,
+            "version": version,
+        }
+        decision = {"recoveryCaseId": review["id"], "approve": True, "reason": "已回拨核实"}
+        answer = await ask(DECIDE, member, **decision, expectedVersion=version)
+        assert answer["version"] == version + 1
+        nothing = {**decision, "recoveryCaseId": "x"}
+        answer = await ask(DECIDE, member, **nothing, expectedVersion=1)
+        assert (answer["code"], answer["path"]) == ("NOT_FOUND", ["input", "recoveryCaseId"])
+
+    early = await ask(
+        COMPLETE,
+        challengeId=challenge_id,
+        code=code,
+        newPassword=lost.NEW,
+        secondProof={"reviewedCase": review["id"]},
+    )
+    assert early["code"] == "RESET_PROOF_INVALID"
+    for case_id, ended in (("x", 0), (review["id"], 1), (None, 0)):
+        answer = await ask(OBJECT, owner.viewer, recoveryCaseId=case_id)
+        assert answer["ended"] == ended

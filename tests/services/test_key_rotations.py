@@ -100,9 +100,16 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             person,
         )
         await _gone_and_copied(superuser, person)
+        recovery: Any = await superuser.fetchval(
+            "insert into recovery_case(user_id, statement, usable_from, expires_at)"
+            " values ($1, 'x', ledger.now() + interval '13 h', ledger.now() + interval '2 days')"
+            " returning id",
+            person,
+        )
         rows = {
             "bank_card": card,
             "identity_check": check,
+            "recovery_case": recovery,
             "passkey": passkey,
             "phone_change": change,
             "push_token": token,

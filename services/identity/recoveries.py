@@ -1,0 +1,221 @@
+"""Recovery by staff: a resident with a code and no second proof, whom two of staff believe.
+
+The owner is told at the request and at the decision, and has hours to object from any session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from domain import recovery as rules
+from domain import refusals
+from domain.identity import Viewer
+from domain.notices import NoticeKind
+from domain.recovery import CaseState
+from infra import encryption, settings
+from services import audit, notices, people
+from services.identity import password_resets
+from services.identity.password_resets import Tried
+from services.unit_of_work import UnitOfWork
+
+Key = tuple[datetime, UUID]
+_STATEMENT = "recovery_case.statement"
+_WAITING = [CaseState.REQUESTED, CaseState.APPROVED_ONCE]
+_OPEN = [*_WAITING, CaseState.APPROVED]
+_TOLD = {
+    CaseState.APPROVED: NoticeKind.RECOVERY_APPROVED,
+    CaseState.REJECTED: NoticeKind.RECOVERY_REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case, opened. ``name`` and ``phone`` (E.164) are the account's."""
+
+    id: UUID
+    user_id: int
+    state: CaseState
+    version: int
+    created_at: datetime
+    usable_from: datetime
+    expires_at: datetime
+    approvals: int
+    statement: str = field(repr=False)
+    name: str = field(default="", repr=False)
+    phone: str = field(default="", repr=False)
+
+
+async def open_for(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
+    """Open a case for whoever has shown the code, using it up; tell the owner everywhere.
+
+    A case that is open stays as it is. Raises ResetProofInvalid.
+    """
+    if tried.user_id is None or tried.code_id is None:
+        raise refusals.ResetProofInvalid(path=("input",))
+    await password_resets.use(work, tried.reset_id, tried.code_id)
+    await work.execute("select id from users where id = $1 for update", tried.user_id)
+    standing = await work.fetchrow(
+        "select * from recovery_case where user_id = $1 and state = any($2::text[])"
+        " and expires_at > $3",
+        tried.user_id,
+        _OPEN,
+        work.now,
+    )
+    if standing is not None:
+        return _case(standing)
+    case = await _open(work, tried.user_id, statement)
+    await _tell(work, case, NoticeKind.RECOVERY_REQUESTED)
+    return case
+
+
+async def _open(work: UnitOfWork, user_id: int, statement: str) -> Case:
+    case_id = uuid4()
+    delay = timedelta(seconds=settings.get_settings().recovery_delay_seconds)
+    row = await work.fetchrow(
+        "insert into recovery_case(id, user_id, statement, created_at, usable_from, expires_at)"
+        " values ($1, $2, $3, $4, $5, $6) returning *",
+        case_id,
+        user_id,
+        encryption.encrypt(_STATEMENT, case_id, statement),
+        work.now,
+        work.now + delay,
+        work.now + timedelta(seconds=rules.CASE_LIFE_SECONDS),
+    )
+    assert row is not None
+    return _case(row)
+
+
+async def decide(
+    work: UnitOfWork,
+    viewer: Viewer,
+    case_id: UUID,
+    *,
+    approve: bool,
+    reason: str,
+    expected_version: int,
+) -> Case:
+    """One of two approvals, or the one no that ends it. Tells the owner when it is decided.
+
+    Raises NotFound, ReviewerIsParty (own case, or approved it before), StaleVersion.
+    """
+    row = await work.fetchrow("select * from recovery_case where id = $1 for update", case_id)
+    if row is None:
+        raise refusals.NotFound(path=("input", "recoveryCaseId"))
+    if viewer.user_id in (row["user_id"], row["first_by"]):
+        raise refusals.ReviewerIsParty(path=("input", "recoveryCaseId"))
+    waits = row["state"] in _WAITING and row["expires_at"] > work.now
+    if not waits or row["version"] != expected_version:
+        raise refusals.StaleVersion
+    case = await _step(work, row, viewer.user_id, approve=approve)
+    await audit.record(
+        work,
+        actor_id=viewer.user_id,
+        action="APPROVE_RECOVERY" if approve else "REJECT_RECOVERY",
+        object=f"recovery_case:{case_id}",
+        reason=reason,
+    )
+    if case.state in _TOLD:
+        await _tell(work, case, _TOLD[case.state])
+    return case
+
+
+async def _step(work: UnitOfWork, row: asyncpg.Record, member_id: int, *, approve: bool) -> Case:
+    first = row["state"] == CaseState.REQUESTED
+    state = CaseState.REJECTED
+    if approve:
+        state = CaseState.APPROVED_ONCE if first else CaseState.APPROVED
+    decided = await work.fetchrow(
+        "update recovery_case set state = $2::varchar, version = version + 1,"
+        " first_by = case when $4 then $3 else first_by end,"
+        " second_by = case when $5 then $3 else second_by end,"
+        " ended_at = case when $2 = 'REJECTED' then $6::timestamptz end"
+        " where id = $1 returning *",
+        row["id"],
+        state,
+        member_id,
+        first and approve,
+        approve and not first,
+        work.now,
+    )
+    assert decided is not None
+    return _case(decided)
+
+
+async def object_to(work: UnitOfWork, user_id: int, *, case_id: UUID | None = None) -> int:
+    """The owner is here and has not asked for it (None: for any): how many cases this ends."""
+    rows = await work.fetch(
+        "update recovery_case set state = 'OBJECTED', version = version + 1, ended_at = $3"
+        " where user_id = $1 and state = any($2::text[]) and id = coalesce($4, id) returning id",
+        user_id,
+        _OPEN,
+        work.now,
+        case_id,
+    )
+    return len(rows)
+
+
+async def page(
+    work: UnitOfWork,
+    viewer: Viewer,
+    *,
+    limit: int,
+    after: Key | None = None,
+    before: Key | None = None,
+    backwards: bool = False,
+) -> list[Case]:
+    """Cases that wait for a decision, oldest first; who looked is on record with it."""
+    order = "created_at desc, id desc" if backwards else "created_at, id"
+    rows = await work.fetch(
+        "select * from recovery_case where state = any($1::text[]) and expires_at > $2"  # noqa: S608
+        " and ($3::timestamptz is null or (created_at, id) > ($3, $4::uuid))"
+        " and ($5::timestamptz is null or (created_at, id) < ($5, $6::uuid))"
+        f" order by {order} limit {int(limit)}",
+        _WAITING,
+        work.now,
+        *(after or (None, None)),
+        *(before or (None, None)),
+    )
+    await audit.record(
+        work,
+        actor_id=viewer.user_id,
+        action="READ_RECOVERY_CASES",
+        object="recovery_cases",
+        detail={"cases": [str(row["id"]) for row in rows]},
+    )
+    persons = await people.find(work, [row["user_id"] for row in rows])
+    return [_case(row, persons[row["user_id"]].name, persons[row["user_id"]].phone) for row in rows]
+
+
+async def _tell(work: UnitOfWork, case: Case, kind: NoticeKind) -> None:
+    await notices.tell(
+        work,
+        user_id=case.user_id,
+        kind=kind,
+        params={},
+        source=f"recovery:{case.id}:{case.version}",
+    )
+
+
+def open_statement(case_id: UUID, sealed: bytes) -> str:
+    """What the resident wrote."""
+    return encryption.decrypt(_STATEMENT, case_id, sealed)
+
+
+def _case(row: asyncpg.Record, name: str = "", phone: str = "") -> Case:
+    return Case(
+        id=row["id"],
+        user_id=row["user_id"],
+        state=CaseState(row["state"]),
+        version=row["version"],
+        created_at=row["created_at"],
+        usable_from=row["usable_from"],
+        expires_at=row["expires_at"],
+        approvals=(row["first_by"] is not None) + (row["second_by"] is not None),
+        statement=open_statement(row["id"], row["statement"]),
+        name=name,
+        phone=phone,
+    )
