@@ -39,8 +39,14 @@ class Page:
     place: Place | None
 
 
+Read = Callable[[Snapshot, Owner, Place | None, int], Awaitable[Page]]
 NOTHING = Page([], None)
 BY_ID: Key = (("id", "uuid"),)
+
+
+def by_time(column: str) -> Key:
+    """By an instant, and by id where two are equal."""
+    return ((column, "timestamptz"), ("id", "uuid"))
 
 
 def after(key: Key, first: int) -> str:
@@ -50,38 +56,52 @@ def after(key: Key, first: int) -> str:
     return f"(${first}::text is null or ({columns}) > ({values}))"
 
 
-async def page(
-    read: Snapshot,
-    owner: Owner,
-    place: Place | None,
-    limit: int,
-    *,
+def user_of(owner: Owner) -> object:
+    """Most tables say whose a row is by the user's id."""
+    return owner.user_id
+
+
+def wallet_of(owner: Owner) -> object:
+    """The ledger's say it by the account's."""
+    return owner.account_id
+
+
+async def plain(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
+    """The columns as they are."""
+    return [dict(row) for row in rows]
+
+
+def table(
     select: str,
-    whose: object,
+    *,
     key: Key,
-    opened: Opened,
-) -> Page:
-    """A page of ``select … where …`` (``$1`` is ``whose``), its rows opened by ``opened``."""
-    if whose is None:
-        return NOTHING
+    whose: Callable[[Owner], object] = user_of,
+    opened: Opened = plain,
+) -> Read:
+    """Reads pages of ``select … where …`` (``$1`` is ``whose``), its rows opened by ``opened``.
+
+    Whoever has nothing of the kind (``whose`` gives None) has no rows.
+    """
     order = ", ".join(column for column, _ in key)
-    rows = await read.fetch(
-        f"{select} and {after(key, 2)} order by {order} limit {int(limit)}",
-        whose,
-        *(place or [None] * len(key)),
-    )
-    return Page(await opened(read, owner, rows), next_place(rows, key, limit))
+
+    async def read_page(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
+        mine = whose(owner)
+        if mine is None:
+            return NOTHING
+        rows = await read.fetch(
+            f"{select} and {after(key, 2)} order by {order} limit {int(limit)}",
+            mine,
+            *(place or [None] * len(key)),
+        )
+        return Page(await opened(read, owner, rows), next_place(rows, key, limit))
+
+    return read_page
 
 
 def next_place(rows: Rows, key: Key, limit: int) -> Place | None:
     if len(rows) < limit:
         return None
     return [_text(rows[-1][column.rpartition(".")[2]]) for column, _ in key]
-
-
-async def plain(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
-    """The columns as they are."""
-    return [dict(row) for row in rows]
 
 
 def yuan(amount_minor: int | None) -> str | None:

@@ -6,14 +6,13 @@ tables there are. Others appear as far as the app shows them: a merchant's name,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
 from services.exports import people_parts, wallet_parts
-from services.exports.pages import Owner, Page, Place
+from services.exports.pages import Owner, Read
 from services.unit_of_work import Snapshot
 
 NOT_EXPORTED: dict[str, str] = {
@@ -44,7 +43,7 @@ class Part:
     title_zh: str
     title_en: str
     tables: tuple[str, ...]
-    read: Callable[[Snapshot, Owner, Place | None, int], Awaitable[Page]] = field(repr=False)
+    read: Read = field(repr=False)
 
 
 PARTS: tuple[Part, ...] = (

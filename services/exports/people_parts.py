@@ -9,33 +9,13 @@ from domain.exports import TOLD_ACTIONS
 from services import devices as known
 from services import notices, people, risk_reasons
 from services.exports import pages
-from services.exports.pages import Dicts, Key, Owner, Page, Place, Rows
+from services.exports.pages import Dicts, Owner, Page, Place, Rows
 from services.identity import checks
 from services.identity import codes as sent
 from services.identity import passkeys as keys
 from services.identity import recoveries as cases
 from services.identity import sessions as logged
 from services.unit_of_work import Snapshot
-
-
-def _at(column: str) -> Key:
-    return ((column, "timestamptz"), ("id", "uuid"))
-
-
-async def profile(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, role, status, phone, name, language, pin_hash is not null as has_pin,"
-        " review_reason, review_text, reviewed_at, created_at, id_number, email,"
-        " email_verified_at, postal_address,"
-        " kyc_level, password_changed_at from users where id = $1",
-        whose=owner.user_id,
-        key=(("id", "bigint"),),
-        opened=_opened_profile,
-    )
 
 
 async def _opened_profile(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -55,19 +35,14 @@ async def _opened_profile(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def recoveries(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """What was written to staff, and what became of it; not who decided."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, statement, state, created_at, usable_from, expires_at, ended_at"
-        " from recovery_case where user_id = $1",
-        whose=owner.user_id,
-        key=_at("created_at"),
-        opened=_opened_recoveries,
-    )
+profile = pages.table(
+    "select id, role, status, phone, name, language, pin_hash is not null as has_pin,"
+    " review_reason, review_text, reviewed_at, created_at, id_number, email,"
+    " email_verified_at, postal_address,"
+    " kyc_level, password_changed_at from users where id = $1",
+    key=(("id", "bigint"),),
+    opened=_opened_profile,
+)
 
 
 async def _opened_recoveries(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -76,57 +51,39 @@ async def _opened_recoveries(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def sessions(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, created_at, refresh_expires_at as usable_until, revoked_at as ended_at,"
-        " revoked_reason as ended_by, device_id, refreshed_at, network from session"
-        " where user_id = $1",
-        whose=owner.user_id,
-        key=_at("created_at"),
-        opened=_opened_sessions,
-    )
+# What was written to staff, and what became of it; not who decided.
+recoveries = pages.table(
+    "select id, statement, state, created_at, usable_from, expires_at, ended_at"
+    " from recovery_case where user_id = $1",
+    key=pages.by_time("created_at"),
+    opened=_opened_recoveries,
+)
 
 
 async def _opened_sessions(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     return [dict(row) | {"network": logged.open_network(row["id"], row["network"])} for row in rows]
 
 
-async def devices(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """What somebody signed in on; not the keys."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, name, platform, created_at as enrolled_at, last_seen_at, revoked_at"
-        " from device where user_id = $1",
-        whose=owner.user_id,
-        key=pages.BY_ID,
-        opened=_opened_devices,
-    )
+sessions = pages.table(
+    "select id, created_at, refresh_expires_at as usable_until, revoked_at as ended_at,"
+    " revoked_reason as ended_by, device_id, refreshed_at, network from session"
+    " where user_id = $1",
+    key=pages.by_time("created_at"),
+    opened=_opened_sessions,
+)
 
 
 async def _opened_devices(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     return [dict(row) | {"name": known.open_name(row["id"], row["name"])} for row in rows]
 
 
-async def passkeys(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """Also removed ones; not the keys, and not what authenticators know the owner by."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, name, transports::text as transports, synced, aaguid as model,"
-        " created_at, last_used_at, removed_at from passkey where user_id = $1",
-        whose=owner.user_id,
-        key=pages.BY_ID,
-        opened=_opened_passkeys,
-    )
+# What somebody signed in on; not the keys.
+devices = pages.table(
+    "select id, name, platform, created_at as enrolled_at, last_seen_at, revoked_at"
+    " from device where user_id = $1",
+    key=pages.BY_ID,
+    opened=_opened_devices,
+)
 
 
 async def _opened_passkeys(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -140,33 +97,19 @@ async def _opened_passkeys(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def proofs(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """What somebody proved anew of late, and how."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, action, method, created_at, used_at from step_up where user_id = $1",
-        whose=owner.user_id,
-        key=_at("created_at"),
-        opened=pages.plain,
-    )
+# Also removed ones; not the keys, and not what authenticators know the owner by.
+passkeys = pages.table(
+    "select id, name, transports::text as transports, synced, aaguid as model,"
+    " created_at, last_used_at, removed_at from passkey where user_id = $1",
+    key=pages.BY_ID,
+    opened=_opened_passkeys,
+)
 
-
-async def identity_checks(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """Also what was handed in, until it is decided; whoever reviewed it is not in it."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, state, name, id_number, reason, review_text, created_at, reviewed_at"
-        " from identity_check where user_id = $1",
-        whose=owner.user_id,
-        key=_at("created_at"),
-        opened=_opened_checks,
-    )
+# What somebody proved anew of late, and how.
+proofs = pages.table(
+    "select id, action, method, created_at, used_at from step_up where user_id = $1",
+    key=pages.by_time("created_at"),
+)
 
 
 async def _opened_checks(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -178,78 +121,46 @@ async def _opened_checks(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     return opened
 
 
-async def codes(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, purpose, created_at, expires_at, sent_at, used_at from verification_code"
-        " where (phone_index = any($1::text[]) or subject = any($1::text[]))",
-        whose=[owner.phone_index, sent.subject_of(owner.user_id)],
-        key=_at("created_at"),
-        opened=pages.plain,
-    )
+# Also what was handed in, until it is decided; whoever reviewed it is not in it.
+identity_checks = pages.table(
+    "select id, state, name, id_number, reason, review_text, created_at, reviewed_at"
+    " from identity_check where user_id = $1",
+    key=pages.by_time("created_at"),
+    opened=_opened_checks,
+)
 
+codes = pages.table(
+    "select id, purpose, created_at, expires_at, sent_at, used_at from verification_code"
+    " where (phone_index = any($1::text[]) or subject = any($1::text[]))",
+    whose=lambda owner: [owner.phone_index, sent.subject_of(owner.user_id)],
+    key=pages.by_time("created_at"),
+)
 
-async def consents(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, purpose, version, given, said_at, session_id from consent"
-        " where user_id = $1",
-        whose=owner.user_id,
-        key=_at("said_at"),
-        opened=pages.plain,
-    )
+consents = pages.table(
+    "select id, purpose, version, given, said_at, session_id from consent where user_id = $1",
+    key=pages.by_time("said_at"),
+)
 
+closings = pages.table(
+    "select id, state, requested_at, due_at, ended_at from closing where user_id = $1",
+    key=pages.by_time("requested_at"),
+)
 
-async def closings(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, state, requested_at, due_at, ended_at from closing where user_id = $1",
-        whose=owner.user_id,
-        key=_at("requested_at"),
-        opened=pages.plain,
-    )
+exports = pages.table(
+    "select id, state, requested_at, ready_at, expires_at, fetched_at from data_export"
+    " where user_id = $1",
+    key=pages.by_time("requested_at"),
+)
 
-
-async def exports(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, state, requested_at, ready_at, expires_at, fetched_at from data_export"
-        " where user_id = $1",
-        whose=owner.user_id,
-        key=_at("requested_at"),
-        opened=pages.plain,
-    )
-
-
-async def records(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """What staff did about somebody, without who did it; never that anything is being looked into.
-
-    Only actions that the person was told of anyway are in the list.
-    """
-    actions = ", ".join(f"'{action}'" for action in TOLD_ACTIONS)
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, action, created_at from audit_entry"  # noqa: S608 - constants only
-        f" where object = $1 and action in ({actions})",
-        whose=f"user:{owner.user_id}",
-        key=_at("created_at"),
-        opened=pages.plain,
-    )
+# What staff did about somebody, without who did it; never that anything is being looked into.
+# Only actions that the person was told of anyway are in the list.
+_TOLD = ", ".join(f"'{action}'" for action in TOLD_ACTIONS)
+records = pages.table(
+    "select id, action, created_at from audit_entry"  # noqa: S608 - constants only
+    f" where object = $1 and action in ({_TOLD})",
+    whose=lambda owner: f"user:{owner.user_id}",
+    key=pages.by_time("created_at"),
+)
 
 
 async def notices_told(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
@@ -272,36 +183,14 @@ async def notices_told(read: Snapshot, owner: Owner, place: Place | None, limit:
     return Page(rows, [str(found[-1].seq)] if len(found) == limit else None)
 
 
-async def notice_settings(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """What was switched on and off, and which apps get push messages; not the apps' own tokens."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select * from (select id, user_id, notice_group, channel, enabled,"
-        " null::text as app, null::timestamptz as registered_at from notice_preference"
-        " union all select id, user_id, null, 'PUSH', true, platform, registered_at"
-        " from push_token) s where user_id = $1",
-        whose=owner.user_id,
-        key=pages.BY_ID,
-        opened=pages.plain,
-    )
-
-
-async def freezes(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """As the app shows them to the owner: no evidence, no names of staff."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, rule, state, opened_at, reason, appeal, appealed_at, decided_at,"
-        " decision_reason from risk_case where user_id = $1",
-        whose=owner.user_id,
-        key=_at("opened_at"),
-        opened=_opened_freezes,
-    )
+# What was switched on and off, and which apps get push messages; not the apps' own tokens.
+notice_settings = pages.table(
+    "select * from (select id, user_id, notice_group, channel, enabled,"
+    " null::text as app, null::timestamptz as registered_at from notice_preference"
+    " union all select id, user_id, null, 'PUSH', true, platform, registered_at"
+    " from push_token) s where user_id = $1",
+    key=pages.BY_ID,
+)
 
 
 async def _opened_freezes(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -320,3 +209,12 @@ async def _opened_freezes(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
         }
         for row in rows
     ]
+
+
+# As the app shows them to the owner: no evidence, no names of staff.
+freezes = pages.table(
+    "select id, rule, state, opened_at, reason, appeal, appealed_at, decided_at,"
+    " decision_reason from risk_case where user_id = $1",
+    key=pages.by_time("opened_at"),
+    opened=_opened_freezes,
+)

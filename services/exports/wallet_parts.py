@@ -9,23 +9,9 @@ from domain.payments import State
 from domain.refunds import State as RefundState
 from services import counterparties, refunds, transfers
 from services.exports import pages
-from services.exports.pages import Dicts, Owner, Page, Place, Rows, yuan
+from services.exports.pages import Dicts, Owner, Rows, yuan
 from services.ledger import reading
 from services.unit_of_work import Snapshot
-
-
-async def wallet(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, currency, status, frozen_by_owner, posted, held, day_max, free_max,"
-        " free_count_max, opened_at from ledger.account where id = $1",
-        whose=owner.account_id,
-        key=(("id", "bigint"),),
-        opened=_opened_wallet,
-    )
 
 
 async def _opened_wallet(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -46,76 +32,42 @@ async def _opened_wallet(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def cards(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, bank_name, last4, linked_at, removed_at, holder_checked from bank_card"
-        " where user_id = $1",
-        whose=owner.user_id,
-        key=(("linked_at", "timestamptz"), ("id", "uuid")),
-        opened=pages.plain,
-    )
+wallet = pages.table(
+    "select id, currency, status, frozen_by_owner, posted, held, day_max, free_max,"
+    " free_count_max, opened_at from ledger.account where id = $1",
+    whose=pages.wallet_of,
+    key=(("id", "bigint"),),
+    opened=_opened_wallet,
+)
 
+cards = pages.table(
+    "select id, bank_name, last4, linked_at, removed_at, holder_checked from bank_card"
+    " where user_id = $1",
+    key=pages.by_time("linked_at"),
+)
 
-async def shop(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, name, category, status, created_at from merchant where user_id = $1",
-        whose=owner.user_id,
-        key=pages.BY_ID,
-        opened=pages.plain,
-    )
+shop = pages.table(
+    "select id, name, category, status, created_at from merchant where user_id = $1",
+    key=pages.BY_ID,
+)
 
-
-async def lookups(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select key, hour, count from recipient_lookup where key = any($1::text[])",
-        whose=transfers.lookup_keys(owner.user_id),
-        key=(("key", "text"),),
-        opened=pages.plain,
-    )
-
-
-async def top_ups(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, card_id, amount, currency, state, failure_code, created_at, finished_at"
-        " from top_up where user_id = $1",
-        whose=owner.user_id,
-        key=(("created_at", "timestamptz"), ("id", "uuid")),
-        opened=_with_amounts,
-    )
+lookups = pages.table(
+    "select key, hour, count from recipient_lookup where key = any($1::text[])",
+    whose=lambda owner: transfers.lookup_keys(owner.user_id),
+    key=(("key", "text"),),
+)
 
 
 async def _with_amounts(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     return [dict(row) | {"amount": yuan(row["amount"])} for row in rows]
 
 
-async def transactions(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select at, seq, entry_id, operation, currency, amount, posted_after,"
-        " counterparty_id, subject_id from ledger.posting where account_id = $1",
-        whose=owner.account_id,
-        key=(("at", "timestamptz"), ("seq", "bigint")),
-        opened=_opened_transactions,
-    )
+top_ups = pages.table(
+    "select id, card_id, amount, currency, state, failure_code, created_at, finished_at"
+    " from top_up where user_id = $1",
+    key=pages.by_time("created_at"),
+    opened=_with_amounts,
+)
 
 
 async def _opened_transactions(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -142,25 +94,19 @@ async def _opened_transactions(read: Snapshot, owner: Owner, rows: Rows) -> Dict
     return found
 
 
+transactions = pages.table(
+    "select at, seq, entry_id, operation, currency, amount, posted_after,"
+    " counterparty_id, subject_id from ledger.posting where account_id = $1",
+    whose=pages.wallet_of,
+    key=(("at", "timestamptz"), ("seq", "bigint")),
+    opened=_opened_transactions,
+)
+
 _PAYMENTS = """
 select i.key, i.id, p.payee_id, p.amount, p.currency, p.state, p.refunded, p.step_states,
        p.step_times
   from ledger.instruction i join ledger.payment p on p.id = i.id
  where i.operation = 30 and i.actor_id = $1"""
-
-
-async def payments(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    """Payments that the owner asked for, also those that were never confirmed."""
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select=_PAYMENTS,
-        whose=owner.user_id,
-        key=(("i.key", "text"),),
-        opened=_opened_payments,
-    )
 
 
 async def _opened_payments(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -184,17 +130,12 @@ async def _opened_payments(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def refunds_asked(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select id, requested_at from ledger.refund where payer_id = $1",
-        whose=owner.account_id,
-        key=(("requested_at", "timestamptz"), ("id", "uuid")),
-        opened=_opened_refunds,
-    )
+# Payments that the owner asked for, also those that were never confirmed.
+payments = pages.table(
+    _PAYMENTS,
+    key=(("i.key", "text"),),
+    opened=_opened_payments,
+)
 
 
 async def _opened_refunds(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -216,18 +157,12 @@ async def _opened_refunds(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
     ]
 
 
-async def requests(read: Snapshot, owner: Owner, place: Place | None, limit: int) -> Page:
-    return await pages.page(
-        read,
-        owner,
-        place,
-        limit,
-        select="select operation, key, id, outcome, subject_id, at from ledger.instruction"
-        " where actor_id = $1",
-        whose=owner.user_id,
-        key=(("operation", "smallint"), ("key", "text")),
-        opened=_opened_requests,
-    )
+refunds_asked = pages.table(
+    "select id, requested_at from ledger.refund where payer_id = $1",
+    whose=pages.wallet_of,
+    key=pages.by_time("requested_at"),
+    opened=_opened_refunds,
+)
 
 
 async def _opened_requests(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
@@ -242,3 +177,11 @@ async def _opened_requests(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
         }
         for row in rows
     ]
+
+
+requests = pages.table(
+    "select operation, key, id, outcome, subject_id, at from ledger.instruction"
+    " where actor_id = $1",
+    key=(("operation", "smallint"), ("key", "text")),
+    opened=_opened_requests,
+)
