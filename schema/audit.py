@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import msgspec
 import strawberry
@@ -117,17 +118,17 @@ class AuditStaff:
         filter: AuditLogFilter | None = None,
     ) -> pagination.Connection[AuditEntry]:
         wanted = filter.narrow() if filter is not None else Filter()
-        window = pagination.window(
-            "auditLog", {"filter": repr(wanted)}, first=first, last=last, after=after, before=before
-        )
-        rows = await audit.audit_log(
-            info.context.viewer,
-            wanted=wanted,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows, window, key=lambda row: (row.created_at, str(row.id)), node=AuditEntry.of
+        return await pagination.connection(
+            pagination.window(
+                "auditLog",
+                {"filter": repr(wanted)},
+                first=first,
+                last=last,
+                after=after,
+                before=before,
+            ),
+            partial(audit.audit_log, info.context.viewer, wanted=wanted),
+            place=nodes.time_and_uuid,
+            key=lambda row: (row.created_at, str(row.id)),
+            node=AuditEntry.of,
         )

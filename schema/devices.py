@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import strawberry
 
@@ -87,19 +88,12 @@ class DeviceViewer:
         before: pagination.Before = None,
     ) -> pagination.Connection[Device]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"devices:{viewer.user_id}", first=first, last=last, after=after, before=before
-        )
-        rows = await _page(
-            viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows,
-            window,
+        return await pagination.connection(
+            pagination.window(
+                f"devices:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(devices.device_page, viewer),
+            place=nodes.time_and_uuid,
             key=lambda row: (row.created_at, str(row.id)),
             node=lambda row: Device.of(row, viewer),
         )
@@ -132,13 +126,10 @@ class DeviceMutation:
     )
     async def revoke_device(self, info: Info, input: RevokeDeviceInput) -> RevokeDeviceSuccess:
         viewer = info.context.viewer
-        row, ended = await _revoke(viewer, device_id=ids.decode_uuid(input.device_id, "Device"))
+        row, ended = await devices.revoke_device(
+            viewer, device_id=ids.decode_uuid(input.device_id, "Device")
+        )
         return RevokeDeviceSuccess(device=Device.of(row, viewer), sessions_ended=ended)
-
-
-# Under other names, because fields of the types above have the module's own.
-_page = devices.device_page
-_revoke = devices.revoke_device
 
 
 async def device(info: Info, key: object) -> Device | None:

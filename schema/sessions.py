@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import strawberry
@@ -86,26 +87,15 @@ class SessionViewer:
         before: pagination.Before = None,
     ) -> pagination.Connection[Session]:
         viewer = info.context.viewer
-        window = pagination.window(
-            f"sessions:{viewer.user_id}", first=first, last=last, after=after, before=before
-        )
-        rows = await _page(
-            viewer,
-            limit=window.limit,
-            after=nodes.time_and_uuid(window.after),
-            before=nodes.time_and_uuid(window.before),
-            backwards=window.backwards,
-        )
-        return pagination.page(
-            rows,
-            window,
+        return await pagination.connection(
+            pagination.window(
+                f"sessions:{viewer.user_id}", first=first, last=last, after=after, before=before
+            ),
+            partial(sessions.session_page, viewer),
+            place=nodes.time_and_uuid,
             key=lambda row: (row.created_at, str(row.id)),
             node=lambda row: Session.of(row, viewer),
         )
-
-
-# Under another name, because the field above has the module's own.
-_page = sessions.session_page
 
 
 @strawberry.input(description="The newest refresh token of a session.")
