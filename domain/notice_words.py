@@ -7,7 +7,8 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.notices import SHORT_TEXTS, TEXTS, NoticeKind
+from domain.notice_texts import SHORT_TEXTS, TEXTS
+from domain.notices import NoticeKind
 
 
 @dataclass(frozen=True, slots=True)

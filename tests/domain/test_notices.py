@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from domain import notice_words, notices
+from domain import notice_texts, notice_words, notices
 from domain.notices import NoticeChannel, NoticeGroup, NoticeKind
 from tests import notices_page
 
@@ -56,7 +56,7 @@ def test_a_reason_is_a_sentence_in_either_language() -> None:
 TEMPLATES = [
     (kind, text)
     for kind in NoticeKind
-    for text in (*notices.TEXTS[kind], *notices.SHORT_TEXTS.get(kind, ()))
+    for text in (*notice_texts.TEXTS[kind], *notice_texts.SHORT_TEXTS.get(kind, ()))
 ]
 
 

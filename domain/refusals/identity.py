@@ -1,127 +1,8 @@
-"""Every expected *no* of the product, as one exception class each.
-
-A service raises a refusal; the GraphQL face turns it into the error type of the same name, in the
-caller's language. The class is the whole definition: its name gives the code, its docstring says
-when it happens (clients read it in the schema), ``en`` and ``zh`` are the texts, and its annotated
-attributes are extra facts the client gets (``attempts_left``), which may also be named in the
-texts. Texts never contain what the caller sent.
-
-``retryable`` means that the same call with the same key may succeed later, ``watched`` that it goes
-into the security log wherever it is raised.
-"""
+"""Refusals about who somebody is, what proves it, and their account."""
 
 from domain import closings
 from domain.proofs import Method
-from domain.spoken import Refusal, Spoken
-
-
-class Denied(Spoken):
-    """The base of the two answers that end a whole field instead of becoming data."""
-
-    watched = True
-
-
-class NotSignedIn(Denied):
-    """The field needs a signed-in caller, and there is none."""
-
-    code = "UNAUTHENTICATED"
-    en = "Please sign in."
-    zh = "请先登录。"
-
-
-class NotPermitted(Denied):
-    """The caller is known and may not do this."""
-
-    code = "FORBIDDEN"
-    en = "You are not allowed to do this."
-    zh = "您没有权限进行此操作。"
-
-
-class InvalidInput(Refusal):
-    """An input value is malformed or out of range; `path` names it. Doesn't use up the key."""
-
-    en = "This value is not valid."
-    zh = "输入内容有误。"
-
-    def __init__(
-        self, *, path: tuple[str, ...] | None = None, en: str | None = None, zh: str | None = None
-    ) -> None:
-        """A more exact text may be given, always in both languages."""
-        if (en is None) != (zh is None):
-            raise TypeError("an InvalidInput text is given in both languages or in none")
-        super().__init__(path=path)
-        if en is not None and zh is not None:
-            # The text is final; braces in it are not placeholders.
-            self.en = en.replace("{", "{{").replace("}", "}}")
-            self.zh = zh.replace("{", "{{").replace("}", "}}")
-
-
-class Overloaded(Refusal):
-    """Too much is waiting, or the answer was lost. Repeat the call with the same key: with another
-    key it might happen twice."""
-
-    retryable = True
-    en = "The service is busy. Please try again in a moment."
-    zh = "系统繁忙，请稍后再试。"
-
-
-class RateLimited(Refusal):
-    """Too many tries in a short time; allowed again after `retryAfterSeconds`."""
-
-    watched = True
-    retryable = True
-    en = "Too many attempts. Please try again in {retry_after_seconds} seconds."
-    zh = "操作过于频繁，请在{retry_after_seconds}秒后再试。"
-    retry_after_seconds: int
-
-
-class IdempotencyKeyReused(Refusal):
-    """The idempotency key was used before with different input."""
-
-    en = "This request key was already used for something else."
-    zh = "该请求编号已被用于其他操作。"
-
-
-class InsufficientFunds(Refusal):
-    """The available balance doesn't cover the amount."""
-
-    en = "Your available balance is not enough."
-    zh = "可用余额不足。"
-
-
-class AccountFrozen(Refusal):
-    """The wallet is frozen: money can't leave it until it is unfrozen."""
-
-    en = "This wallet is frozen. You can appeal in the app."
-    zh = "钱包已被冻结，您可在应用内申诉。"
-
-
-class DailyLimitExceeded(Refusal):
-    """The amount would exceed the wallet's limit for today."""
-
-    en = "This exceeds your limit for today."
-    zh = "超出今日限额。"
-
-
-class PayeeUnavailable(Refusal):
-    """The one to be paid can't receive money at present."""
-
-    en = "The recipient cannot receive money at the moment."
-    zh = "收款方暂时无法收款。"
-
-
-class PaymentNotPayable(Refusal):
-    """The payment is no longer waiting for confirmation."""
-
-    en = "This payment can no longer be confirmed."
-    zh = "该付款已无法确认。"
-
-
-class PaymentExpired(Refusal):
-    """The payment wasn't confirmed in time."""
-
-    en = "This payment has expired. Please start again."
-    zh = "付款已过期，请重新发起。"
+from domain.spoken import Refusal
 
 
 class ProofRequired(Refusal):
@@ -190,42 +71,6 @@ class PinNotSet(Refusal):
 
     en = "Please set a payment PIN first."
     zh = "请先设置支付密码。"
-
-
-class RefundNotPossible(Refusal):
-    """The payment can't be refunded, or nothing of it is left to refund."""
-
-    en = "This payment cannot be refunded."
-    zh = "该笔付款无法退款。"
-
-
-class RefundAlreadyDecided(Refusal):
-    """Somebody decided this refund before."""
-
-    en = "This refund has already been decided."
-    zh = "该退款已审核完毕。"
-
-
-class ReviewerIsParty(Refusal):
-    """The reviewer is a party to the matter; somebody else has to decide."""
-
-    watched = True
-    en = "You are a party to this and cannot decide it."
-    zh = "您是当事方，不能审核此事项。"
-
-
-class NoticeMandatory(Refusal):
-    """Notices in the app, and those about security, can't be switched off."""
-
-    en = "This kind of notice cannot be switched off."
-    zh = "这类通知不能关闭。"
-
-
-class NotFound(Refusal):
-    """There is no such thing, or it isn't the caller's: the answer is the same."""
-
-    en = "Not found."
-    zh = "未找到。"
 
 
 class WrongCredentials(Refusal):
@@ -365,56 +210,6 @@ class SessionInvalid(Refusal):
     zh = "登录已失效，请重新登录。"
 
 
-class CardRefused(Refusal):
-    """The bank refused the card."""
-
-    en = "The bank did not accept this card."
-    zh = "银行未受理该银行卡。"
-
-
-class BankUnavailable(Refusal):
-    """The bank can't be reached; repeat the call with the same key."""
-
-    retryable = True
-    en = "The bank cannot be reached. Please try again later."
-    zh = "暂时无法连接银行，请稍后再试。"
-
-
-class QrUnreadable(Refusal):
-    """The text isn't a code of this wallet, or it was damaged."""
-
-    en = "This QR code cannot be read."
-    zh = "无法识别该二维码。"
-
-
-class MerchantNotFound(Refusal):
-    """No active merchant belongs to this code."""
-
-    en = "This merchant was not found."
-    zh = "未找到该商户。"
-
-
-class RecipientNotFound(Refusal):
-    """No wallet that can receive transfers belongs to this phone number."""
-
-    en = "No wallet was found for this phone number."
-    zh = "该手机号未找到可收款的钱包。"
-
-
-class SelfTransfer(Refusal):
-    """Payer and recipient are the same wallet."""
-
-    en = "You cannot send money to yourself."
-    zh = "不能给自己转账。"
-
-
-class StaleVersion(Refusal):
-    """Somebody changed it in the meantime; read it again."""
-
-    en = "This has changed in the meantime. Please reload."
-    zh = "内容已被更新，请刷新后重试。"
-
-
 class ConsentRequired(Refusal):
     """The account can't be without this consent: give it, or close the account."""
 
@@ -440,13 +235,3 @@ class ClosingNotPossible(Refusal):
         chinese = language.lower().startswith("zh")
         words = closings.in_words(self.params["obstacles"], chinese=chinese)
         return (self.zh if chinese else self.en).format(obstacles=words)
-
-
-def every() -> tuple[type[Refusal], ...]:
-    """All refusal classes, in the order of their definition."""
-    return tuple(Refusal.__subclasses__())
-
-
-def by_code(code: str) -> type[Refusal]:
-    """The class of a code; KeyError if there is none."""
-    return {refusal.code: refusal for refusal in every()}[code]
