@@ -34,7 +34,7 @@ lint: .venv/.ready ## style, types and the import contract
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
 
-schema: .venv/.ready ## write schema/schema.graphql
+schema: .venv/.ready ## write schema/schema.graphql and docs/roles.md
 	@exec $(PY) -m schema
 
 console: ## build the staff console from its sources (needs Node.js 20)

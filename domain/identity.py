@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -72,6 +73,8 @@ class LoginMethod(StrEnum):
 
     DEVICE_KEY = "DEVICE_KEY"
     CODE = "CODE"
+    PASSKEY = "PASSKEY"
+    TOTP = "TOTP"
 
 
 class Language(StrEnum):
@@ -95,6 +98,9 @@ class Viewer:
     ``account_id`` is the wallet's account in the ledger, ``account_status`` its status there
     (1 open, 2 debits blocked, 3 frozen, 4 closed); both None before approval and for staff.
     ``review_reason`` is a rule's code. What is sealed opens with `services.people`.
+    ``second_factor`` says whether the session was opened, or has been proved since, by a passkey
+    or an authenticator. ``elevated_until`` is None unless a member of staff has proved anew who
+    they are, and that lasts.
     """
 
     user_id: int = 0
@@ -110,6 +116,8 @@ class Viewer:
     version: int = 0
     review_reason: str | None = None
     review_text_sealed: bytes | None = field(default=None, repr=False)
+    second_factor: bool = False
+    elevated_until: datetime | None = None
     phone_sealed: bytes = field(default=b"", repr=False)
     name_sealed: bytes = field(default=b"", repr=False)
 
@@ -120,6 +128,11 @@ class Viewer:
     @property
     def staff(self) -> bool:
         return self.role in STAFF and self.status is Status.ACTIVE
+
+    @property
+    def must_enrol(self) -> bool:
+        """A member of staff whose session has no second factor: nothing but setting one up."""
+        return self.role in STAFF and not self.second_factor
 
 
 ANONYMOUS = Viewer()

@@ -46,5 +46,13 @@ def short_text(text: str | None, *path: str, length_max: int) -> str | None:
     return trimmed or None
 
 
+def needed_text(text: str, *path: str, length_max: int) -> str:
+    """The same, and something has to be left."""
+    kept = short_text(text, *path, length_max=length_max)
+    if kept is None:
+        raise InvalidInput(path=path, en="Please write something here.", zh="请填写此项。")
+    return kept
+
+
 def _unreadable(character: str) -> bool:
     return character != "\n" and unicodedata.category(character) in ("Cc", "Cs", "Cn")

@@ -266,6 +266,25 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "There is money or unfinished business in your account, so it was not closed. You can ask "
         "again once that is settled.",
     ),
+    NoticeKind.STAFF_ROLE_CHANGED: (
+        "工作身份已变更",
+        "您在鹏城钱包的工作身份已由管理员变更，请重新登录。",
+        "Your role was changed",
+        "An administrator changed your role at Pengcheng Wallet. Please sign in again.",
+    ),
+    NoticeKind.AUTHENTICATOR_ADDED: (
+        "已绑定身份验证器",
+        "您的工作账户已绑定身份验证器。如非本人操作，请立即联系管理员。",
+        "Authenticator set up",
+        "An authenticator app was set up for your staff account. If this was not you, tell an "
+        "administrator at once.",
+    ),
+    NoticeKind.AUTHENTICATOR_REMOVED: (
+        "身份验证器已解除",
+        "管理员已解除您的身份验证器，请在下次登录后重新绑定。",
+        "Authenticator removed",
+        "An administrator removed your authenticator app. Set up a new one after signing in.",
+    ),
 }
 
 

@@ -54,6 +54,9 @@ class NoticeKind(StrEnum):
     CLOSING_REQUESTED = "CLOSING_REQUESTED"
     CLOSING_CANCELLED = "CLOSING_CANCELLED"
     CLOSING_STOPPED = "CLOSING_STOPPED"
+    STAFF_ROLE_CHANGED = "STAFF_ROLE_CHANGED"
+    AUTHENTICATOR_ADDED = "AUTHENTICATOR_ADDED"
+    AUTHENTICATOR_REMOVED = "AUTHENTICATOR_REMOVED"
 
 
 class NoticeGroup(StrEnum):
@@ -106,6 +109,9 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.RECOVERY_REQUESTED,
         NoticeKind.RECOVERY_APPROVED,
         NoticeKind.RECOVERY_REJECTED,
+        NoticeKind.STAFF_ROLE_CHANGED,
+        NoticeKind.AUTHENTICATOR_ADDED,
+        NoticeKind.AUTHENTICATOR_REMOVED,
     }
 )
 """Freezes, whatever changes who can act for a user, and what a thief would do with an account that

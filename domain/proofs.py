@@ -34,6 +34,7 @@ class Action(StrEnum):
     RESET_PIN = "RESET_PIN"
     EXPORT_DATA = "EXPORT_DATA"
     CLOSE_ACCOUNT = "CLOSE_ACCOUNT"
+    ELEVATE = "ELEVATE"
 
 
 BY_PASSWORD = frozenset({Action.EXPORT_DATA, Action.CLOSE_ACCOUNT})

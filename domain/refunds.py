@@ -7,6 +7,8 @@ from enum import IntEnum, StrEnum
 from uuid import UUID
 
 REASON_LENGTH_MAX = 200
+ELEVATED_FROM_MINOR = 100_000
+"""From this amount on, whoever decides a refund has to be elevated."""
 
 
 class State(IntEnum):

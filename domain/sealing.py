@@ -71,6 +71,17 @@ COLUMNS = (
     Sealed(place="risk_case.appeal", table="risk_case", column="appeal"),
     Sealed(place="risk_case.decision_reason", table="risk_case", column="decision_reason"),
     Sealed(place="audit_entry.reason", table="audit_entry", column="reason", append_only=True),
+    Sealed(
+        place="totp.secret",
+        table="totp",
+        column="secret",
+        row="user_id::text",
+        key="user_id",
+        key_type="bigint",
+    ),
+    # Records of what staff did are kept as they were written.
+    Sealed(place="role_change.reason", table="role_change", column="reason", append_only=True),
+    Sealed(place="elevation.reason", table="elevation", column="reason", append_only=True),
     # What was written with money stays as it was written: see docs/decisions/0008.
     Sealed(
         place="instruction.memo",

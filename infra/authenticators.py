@@ -247,6 +247,11 @@ def _ensure_key_is_sane(public_key: bytes) -> None:
 @lru_cache(maxsize=1)
 def _nobodys_key() -> bytes:
     """A COSE key whose other half was thrown away."""
-    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    return cose_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
+def cose_key(public_key: ec.EllipticCurvePublicKey) -> bytes:
+    """A P-256 key as authenticators write it."""
+    numbers = public_key.public_numbers()
     x, y = (value.to_bytes(32, "big") for value in (numbers.x, numbers.y))
     return encode_cbor({1: 2, 3: -7, -1: 1, -2: x, -3: y})

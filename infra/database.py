@@ -27,6 +27,7 @@ MODELS = [
     "models.consents",
     "models.devices",
     "models.exports",
+    "models.elevations",
     "models.identity",
     "models.key_rotations",
     "models.merchants",
@@ -39,7 +40,9 @@ MODELS = [
     "models.recoveries",
     "models.refunds",
     "models.risk",
+    "models.staffing",
     "models.topups",
+    "models.totp",
     "models.transfers",
     "models.wallets",
 ]

@@ -58,7 +58,8 @@ class Session(Model):
     rotates. The right family with a wrong half is a token that was used before. The half before
     the newest stays known: its device may ask again for what it was given at ``refreshed_at``,
     which ``refresh_salt`` and our key make once more. ``network`` (encrypted) is where it was last
-    used, roughly. ``ends_at`` is the end of its life, however often it is used.
+    used, roughly. ``ends_at`` is the end of its life, however often it is used. ``second_factor``
+    says whether a passkey or an authenticator opened it; staff may do nothing without.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
@@ -77,6 +78,8 @@ class Session(Model):
     refresh_salt = fields.CharField(max_length=43, null=True)
     network = fields.BinaryField(null=True)
     ends_at = fields.DatetimeField(null=True)
+    second_factor = fields.BooleanField(db_default=False)
+    elevated_until = fields.DatetimeField(null=True)
 
     class Meta:
         table = "session"

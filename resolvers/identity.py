@@ -20,7 +20,7 @@ from infra import hashing, hints
 from resolvers import devices, registrations
 from resolvers.devices import Described
 from resolvers.registrations import NOTHING_TOLD, Told
-from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access
+from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, also_enrolling
 from services import consents, people
 from services.identity import arrivals, codes, logins, registration, sessions
 from services.identity.arrivals import SignedIn
@@ -106,7 +106,7 @@ def _ensure_acceptable(password: str, owner: Owner) -> None:
         raise refusals.PasswordUnacceptable(path=("input", "password"))
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 async def shown_password(
     viewer: Viewer,
     *,
@@ -145,19 +145,19 @@ async def viewer_status_events(viewer: Viewer) -> AsyncIterator[Viewer]:
         hints.current().unwatch(topic, changed)
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 def me(viewer: Viewer) -> Viewer:
     """The caller."""
     return viewer
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 def display_name(viewer: Viewer) -> str:
     """The caller's own name, whole."""
     return people.name_of(viewer)
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 def masked_phone(viewer: Viewer) -> str:
     """The caller's own phone number, masked all the same: screens are looked at by others."""
     return rules.masked_phone(people.phone_of(viewer))

@@ -9,10 +9,12 @@ from domain import refusals
 from domain.identity import REGISTRATION_REVIEWERS, Decision
 from resolvers import registrations
 from resolvers.registrations import Told
-from resolvers.viewer import SIGNED_IN, Viewer, access, staff
+from resolvers.viewer import SIGNED_IN, Viewer, access, elevated, staff
 from resolvers.wallets import RESIDENT
 from services.identity import checks, sessions
 from services.unit_of_work import snapshot, unit_of_work
+
+_REVIEWER = elevated(staff(*REGISTRATION_REVIEWERS))
 
 
 @access(RESIDENT)
@@ -40,7 +42,7 @@ async def identity_check(viewer: Viewer) -> checks.Check | None:
         return await checks.latest(read, viewer.user_id)
 
 
-@access(staff(*REGISTRATION_REVIEWERS))
+@access(_REVIEWER)
 async def review_identity(
     viewer: Viewer,
     *,
@@ -64,7 +66,7 @@ async def review_identity(
         )
 
 
-@access(staff(*REGISTRATION_REVIEWERS))
+@access(_REVIEWER)
 async def identity_queue(
     viewer: Viewer,
     *,

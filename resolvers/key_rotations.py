@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from domain.identity import Role
-from resolvers.viewer import Viewer, access, staff
+from resolvers.viewer import Viewer, access, elevated, staff
 from services import key_rotations
 from services.key_rotations import Rotation
 from services.unit_of_work import snapshot, unit_of_work
 
 
-@access(staff(Role.ADMIN))
+@access(elevated(staff(Role.ADMIN)))
 async def rotate_keys(viewer: Viewer, *, key: int) -> Rotation:
     """Start a rotation to the key that seals, or have the running one go on.
 

@@ -8,23 +8,28 @@ from typing import Any
 
 from domain import refusals
 from domain.identity import CodePurpose, LoginMethod, Status
+from infra import authenticators
 from resolvers import devices, identity
 from resolvers.devices import Described
 from resolvers.viewer import ANYONE, Viewer, access
 from services import people
-from services.identity import arrivals, challenges, codes, logins, second_factors
+from services.identity import arrivals, challenges, codes, logins, passkeys, second_factors
 from services.identity.arrivals import SignedIn
 from services.unit_of_work import unit_of_work
 
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """A right password waits: the challenge's secret id, and the ways to answer it."""
+    """A right password waits: the challenge's secret id, and the ways to answer it.
+
+    ``passkey_options`` are for the browser, as JSON; None for whoever has no passkey.
+    """
 
     secret: str = field(repr=False)
     nonce: str = field(repr=False)
     methods: list[LoginMethod]
     expires_at: datetime
+    passkey_options: str | None = field(repr=False, default=None)
 
 
 @access(ANYONE)
@@ -45,8 +50,12 @@ async def login(viewer: Viewer, *, phone: str, password: str, address: str) -> C
     async with unit_of_work() as work:
         await logins.succeed(work, attempt, new_hash=new_hash)
         methods = await second_factors.offered(work, attempt.user_id)
+        known = await passkeys.credential_ids(work, attempt.user_id)
         opened = await challenges.open_for(work, attempt.user_id)
-    return Challenged(opened.secret, opened.nonce, methods, opened.expires_at)
+    options = None
+    if known:
+        options = authenticators.request_options(challenge=opened.passkey_nonce, known=known)
+    return Challenged(opened.secret, opened.nonce, methods, opened.expires_at, options)
 
 
 @access(ANYONE)
@@ -55,12 +64,13 @@ async def send_login_code(
 ) -> codes.Requested:
     """Have a code sent to the phone of whoever the challenge is for; good for this challenge only.
 
-    Raises LoginChallengeInvalid, RateLimited.
+    Raises LoginChallengeInvalid, SecondFactorTooWeak, RateLimited.
     """
     async with unit_of_work() as work:
         challenge = await challenges.find(work, secret)
         if challenge is None:
             raise refusals.LoginChallengeInvalid(path=("input", "challengeId"))
+        await second_factors.ensure_strong_enough(work, challenge.user_id, LoginMethod.CODE)
         phone = await people.phone_of_user(work, challenge.user_id)
         return await codes.request(
             work,
@@ -86,7 +96,8 @@ async def complete_login(
 
     Whoever proves it otherwise than by a known device's key says on which device, which is known
     from then on. Challenge, proof, device and session are written together: of many at once, one.
-    Raises InvalidInput, LoginChallengeInvalid, DeviceProofInvalid, CodeInvalid, CodeExpired.
+    Raises InvalidInput, LoginChallengeInvalid, DeviceProofInvalid, CodeInvalid, CodeExpired,
+    PasskeyInvalid, TotpInvalid, TotpNotSet, SecondFactorTooWeak (of staff), RateLimited.
     """
     given = None if method is LoginMethod.DEVICE_KEY else devices.checked(_needed(device))
     async with unit_of_work() as work:
@@ -102,7 +113,13 @@ async def complete_login(
                     work, challenge.user_id, device_id=checked.device_id, address=address
                 )
             assert given is not None, "only a device's key says which device it is"
-            return await arrivals.admit_new(work, challenge.user_id, given, address=address)
+            return await arrivals.admit_new(
+                work,
+                challenge.user_id,
+                given,
+                address=address,
+                second_factor=second_factors.FACTORS[method].strong,
+            )
     # After the commit: the tries stay spent.
     raise checked.refusal
 

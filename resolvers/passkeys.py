@@ -15,9 +15,9 @@ from domain.proofs import Method
 from infra import authenticators
 from resolvers import devices, identity
 from resolvers.devices import Described
-from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access
+from resolvers.viewer import ACTIVE, ANYONE, SIGNED_IN, Viewer, access, also_enrolling
 from services import people, wallets
-from services.identity import arrivals, logins, passkeys, proof_challenges
+from services.identity import arrivals, logins, passkeys, proof_challenges, second_factors
 from services.identity.arrivals import SignedIn
 from services.identity.passkeys import NAME_LENGTH_MAX, Passkey, Removal
 from services.unit_of_work import UnitOfWork, snapshot, unit_of_work
@@ -32,7 +32,7 @@ class Asked:
     options: str = field(repr=False)
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 async def mine(viewer: Viewer) -> list[Passkey]:
     """The caller's passkeys, oldest first."""
     async with snapshot() as read:
@@ -46,7 +46,7 @@ async def by_ids(viewer: Viewer, ids: list[UUID]) -> dict[UUID, Passkey]:
         return await passkeys.by_ids(read, viewer.user_id, ids)
 
 
-@access(ACTIVE)
+@access(also_enrolling(ACTIVE))
 async def request_passkey_registration(viewer: Viewer, *, password: str, address: str) -> Asked:
     """Ask an authenticator for a new passkey; good in this session, for five minutes.
 
@@ -73,11 +73,14 @@ async def request_passkey_registration(viewer: Viewer, *, password: str, address
     return Asked(made.id, made.expires_at, options)
 
 
-@access(ACTIVE)
+@access(also_enrolling(ACTIVE))
 async def register_passkey(
     viewer: Viewer, *, challenge_id: UUID, credential: str, name: str
 ) -> Passkey:
-    """Keep what the authenticator made. Raises InvalidInput, ChallengeInvalid, PasskeyInvalid."""
+    """Keep what the authenticator made; for staff it may be the first second factor.
+
+    Raises InvalidInput, ChallengeInvalid, PasskeyInvalid, SecondFactorRequired.
+    """
     kept_name = _name(name)
     try:
         made, nonce = authenticators.read_registration(credential)
@@ -89,6 +92,7 @@ async def register_passkey(
         ours = challenge.is_for(Purpose.PASSKEY, _NEW_PASSKEY) and challenge.asks(nonce)
         if not ours or challenge.session_id != viewer.session_id:
             raise refusals.ChallengeInvalid(path=("input", "challengeId"))
+        await second_factors.ensure_may_enrol(work, viewer)
         answer_hash = hashlib.sha256(registered.credential_id).digest()
         await proof_challenges.use(work, challenge.id, answer_hash=answer_hash)
         added = await passkeys.add(
@@ -96,6 +100,7 @@ async def register_passkey(
         )
         # It took a password and a session, and is the strongest proof from now on.
         await wallets.take_care(work, user_id=viewer.user_id, key=f"passkey:{added.id}")
+        await second_factors.enrolled(work, viewer)
         return added
 
 
@@ -114,7 +119,7 @@ async def remove_passkey(
     """Never accept a passkey again; what is left to prove with, besides the password.
 
     Raises WrongCredentials, RateLimited, Overloaded, NotFound, and LastPasskey unless the caller
-    accepts what remains.
+    accepts what remains. Staff keep a second factor: LastSecondFactor.
     """
     attempt, new_hash = await identity.shown_password(viewer, password=password, address=address)
     async with unit_of_work() as work:
@@ -122,6 +127,8 @@ async def remove_passkey(
         done = await passkeys.remove(
             work, passkey_id, user_id=viewer.user_id, last_too=accept_remaining
         )
+        if viewer.staff and not await second_factors.any_strong(work, viewer.user_id):
+            raise refusals.LastSecondFactor(path=("input", "passkeyId"))
     remaining = _remaining(viewer, passkey=done is Removal.DONE)
     if done is Removal.WOULD_BE_LAST:
         raise refusals.LastPasskey(remaining=remaining)
@@ -177,7 +184,7 @@ async def _sign_in(work: UnitOfWork, user_id: int, given: NewDevice, *, address:
     status = await work.fetchval("select status from users where id = $1", user_id)
     if status == Status.CLOSED:
         raise refusals.AccountNotActive
-    return await arrivals.admit_new(work, user_id, given, address=address)
+    return await arrivals.admit_new(work, user_id, given, address=address, second_factor=True)
 
 
 def _name(text: str) -> str:

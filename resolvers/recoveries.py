@@ -7,14 +7,14 @@ from uuid import UUID
 from domain import inputs, refusals
 from domain import registration as rules
 from domain.identity import Role
-from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, staff
+from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, elevated, staff
 from services.identity import password_resets, recoveries
 from services.identity.recoveries import Case, Key
 from services.unit_of_work import unit_of_work
 
 STATEMENT_LENGTH_MAX = 1_000
 REASON_LENGTH_MAX = 200
-_REVIEWERS = staff(Role.SUPPORT, Role.COMPLIANCE)
+_REVIEWERS = elevated(staff(Role.SUPPORT, Role.COMPLIANCE))
 
 
 @access(ANYONE)

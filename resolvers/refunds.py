@@ -10,7 +10,7 @@ from domain import refunds as rules
 from domain.identity import Role
 from domain.ledger import Outcome, Receipt
 from domain.refunds import Decision
-from resolvers.viewer import SIGNED_IN, Viewer, access, staff
+from resolvers.viewer import SIGNED_IN, Viewer, access, elevated, ensure_elevated, staff
 from resolvers.wallets import RESIDENT, account_of
 from services import audit, refund_reviews, refunds
 from services.ledger import desk
@@ -54,7 +54,7 @@ async def request_refund(viewer: Viewer, *, payment_id: UUID, reason: str, key: 
     return await _refund(receipt.entry_id)
 
 
-@access(_FINANCE)
+@access(_FINANCE.noting("elevated from ¥1,000.00 on"))
 async def decide_refund(
     viewer: Viewer, *, refund_id: UUID, decision: Decision, reason: str | None, key: str
 ) -> QueueItem:
@@ -70,6 +70,8 @@ async def decide_refund(
         found = (await refunds.by_ids(read, [refund_id])).get(refund_id)
     if found is None:
         raise refusals.NotFound(path=("input", "refundId"))
+    if found.amount_minor >= rules.ELEVATED_FROM_MINOR:
+        ensure_elevated(viewer)
     if decision is Decision.APPROVE:
         receipt = await _approve(viewer, found, kept, key)
     else:
@@ -155,7 +157,7 @@ async def refund_policies(
         )
 
 
-@access(_FINANCE)
+@access(elevated(_FINANCE))
 async def sign_policy(
     viewer: Viewer, *, amount_max_minor: int, payment_age_max_hours: int, refunds_max: int
 ) -> SignedPolicy:

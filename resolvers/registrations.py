@@ -9,13 +9,15 @@ from typing import Any
 from domain import refusals, resident_ids
 from domain import registration as rules
 from domain.identity import REGISTRATION_REVIEWERS, Decision, Status
-from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, staff
+from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, elevated, staff
 from services import people
 from services.identity import registration, sessions
 from services.people import Details
 from services.unit_of_work import snapshot, unit_of_work
 
 _REASON_LENGTH_MAX = 200
+# Reviewers see applications in full.
+_REVIEWER = elevated(staff(*REGISTRATION_REVIEWERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def staff_or_none(viewer: Viewer) -> Viewer | None:
     return viewer if viewer.staff else None
 
 
-@access(staff(*REGISTRATION_REVIEWERS))
+@access(_REVIEWER)
 async def review_registration(
     viewer: Viewer,
     *,
@@ -128,7 +130,7 @@ async def review_registration(
         )
 
 
-@access(staff(*REGISTRATION_REVIEWERS))
+@access(_REVIEWER)
 async def registration_queue(
     viewer: Viewer,
     *,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from domain import inputs, ledger, refusals
 from domain.identity import Role
-from domain.ledger import Instruction, Operation, Outcome
+from domain.ledger import FreezeLevel, Instruction, Operation, Outcome
 from domain.risk import CaseState
-from resolvers.viewer import SIGNED_IN, Viewer, access, staff
+from resolvers.viewer import SIGNED_IN, Viewer, access, elevated, staff
 from services import audit, risk_cases
 from services.ledger import desk, reading
 from services.risk_cases import Case, Key
@@ -70,8 +70,15 @@ async def case_page(
 
 
 @access(_RISK)
-async def freeze_wallet(viewer: Viewer, *, user_id: int, reason: str, key: str) -> Named:
-    """Stop all that would leave somebody's wallet, not one's own.
+async def freeze_wallet(
+    viewer: Viewer,
+    *,
+    user_id: int,
+    reason: str,
+    key: str,
+    level: FreezeLevel = FreezeLevel.DEBIT_BLOCK,
+) -> Named:
+    """Stop all that would leave somebody's wallet (FULL: and come into it), not one's own.
 
     Raises InvalidInput, NotFound, ReviewerIsParty, StaleVersion (is frozen already),
     IdempotencyKeyReused, Overloaded.
@@ -85,12 +92,12 @@ async def freeze_wallet(viewer: Viewer, *, user_id: int, reason: str, key: str) 
     if account_id is None:
         raise refusals.NotFound(path=("input", "userId"))
     instruction = risk_cases.freeze(
-        actor_id=viewer.user_id, account_id=account_id, reason=kept, key=key
+        actor_id=viewer.user_id, account_id=account_id, reason=kept, key=key, level=level
     )
     return await _post(account_id, instruction)
 
 
-@access(_RISK)
+@access(elevated(_RISK))
 async def unfreeze_wallet(viewer: Viewer, *, case_id: UUID, reason: str, key: str) -> Named:
     """Let a frozen wallet that isn't one's own work again.
 

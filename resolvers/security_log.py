@@ -20,6 +20,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "contact": ("set_contact_email", "confirm_contact_email", "remove_contact_email"),
     "devices": ("revoke_device",),
     "exports": ("export_my_data",),
+    "elevations": ("elevate", "end_elevation"),
     "identity": ("request_verification_code", "register"),
     "logins": ("login", "send_login_code", "complete_login"),
     "passwords": ("change_password",),
@@ -37,7 +38,10 @@ ACTS: dict[str, tuple[str, ...]] = {
         "request_payment_challenge", "request_step_up_challenge", "send_proof_code",
     ),
     "proofs": ("prove", "step_up"),
+    "residents": ("freeze_for_caller",),
     "sessions": ("refresh_session", "logout", "revoke_session", "logout_everywhere"),
+    "staffing": ("appoint_staff", "change_staff_role", "dismiss_staff", "decide_role_change"),
+    "totp": ("enrol_totp", "confirm_totp", "remove_totp"),
     "wallets": ("freeze_my_wallet", "unfreeze_my_wallet", "set_payment_allowance"),
 }  # fmt: skip
 """Functions that are logged however they end; of the others what is ``watched``, and denials."""

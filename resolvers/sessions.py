@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain import refusals
 from domain.identity import Status
-from resolvers.viewer import ANONYMOUS, ANYONE, SIGNED_IN, Viewer, access
+from resolvers.viewer import ANONYMOUS, ANYONE, SIGNED_IN, Viewer, access, also_enrolling
 from services import audit
 from services.identity import challenges, sessions
 from services.identity.sessions import Issued, Key, Session
@@ -92,7 +92,7 @@ async def revoke_session(viewer: Viewer, *, session_id: UUID | None) -> None:
             raise refusals.NotFound(path=("input", "sessionId"))
 
 
-@access(SIGNED_IN)
+@access(also_enrolling(SIGNED_IN))
 async def logout_everywhere(viewer: Viewer, *, except_this: bool) -> int:
     """End the caller's sessions, and whatever login is under way; how many sessions there were."""
     kept = viewer.session_id if except_this else None

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from uuid import UUID
 
-from domain import refusals
 from domain.transactions import Filter
 from resolvers import live
 from resolvers.live import Event, Gap
 from resolvers.viewer import SIGNED_IN, Viewer, access
+from resolvers.wallets import HOLDER, account_of
 from services import counterparties
 from services.counterparties import Counterparty
 from services.ledger import reading
@@ -66,14 +66,12 @@ async def memos(viewer: Viewer, entry_ids: list[UUID]) -> dict[UUID, str]:
         return await reading.memos(read, entry_ids)
 
 
-@access(SIGNED_IN)
+@access(HOLDER)
 async def transaction_events(
     viewer: Viewer, *, after: str | None
 ) -> AsyncGenerator[Event[Posting] | Gap]:
     """The caller's transactions behind a cursor (without it: from now on) as they are posted."""
-    account_id = viewer.account_id
-    if account_id is None:
-        raise refusals.NotPermitted
+    account_id = account_of(viewer)
 
     async def read_postings(
         read: Snapshot, place: live.Position

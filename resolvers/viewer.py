@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from domain import refusals
@@ -13,17 +13,37 @@ from domain.identity import ANONYMOUS, Role, Status, Viewer
 from resolvers import security_log
 from services import audit
 
-__all__ = ["ACTIVE", "ANONYMOUS", "ANYONE", "SIGNED_IN", "Rule", "Viewer", "access", "staff"]
+__all__ = [
+    "ACTIVE",
+    "ANONYMOUS",
+    "ANYONE",
+    "SIGNED_IN",
+    "Rule",
+    "Viewer",
+    "access",
+    "also_enrolling",
+    "elevated",
+    "ensure_elevated",
+    "staff",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by name; ``check`` raises what the caller is to hear, or returns."""
+    """A rule by name; ``check`` raises what the caller is to hear, or returns.
+
+    ``note`` says what else the function itself asks for; it stands in docs/roles.md.
+    """
 
     name: str
     check: Callable[[Viewer], None]
+    note: str = ""
+
+    def noting(self, note: str) -> Rule:
+        """The same rule with a note."""
+        return replace(self, note=note)
 
 
 def _anyone(_: Viewer) -> None:
@@ -33,13 +53,14 @@ def _anyone(_: Viewer) -> None:
 def _signed_in(viewer: Viewer) -> None:
     if not viewer.user_id:
         raise refusals.NotSignedIn
+    if viewer.must_enrol:
+        raise refusals.SecondFactorRequired
 
 
 def _active(viewer: Viewer) -> None:
-    if viewer.status is Status.ACTIVE:
-        return
     _signed_in(viewer)
-    raise refusals.AccountNotActive
+    if viewer.status is not Status.ACTIVE:
+        raise refusals.AccountNotActive
 
 
 ANYONE = Rule("ANYONE", _anyone)
@@ -52,12 +73,39 @@ def staff(*roles: Role) -> Rule:
     allowed = frozenset(roles)
 
     def check(viewer: Viewer) -> None:
-        if viewer.role in allowed and viewer.status is Status.ACTIVE:
-            return
         _signed_in(viewer)
-        raise refusals.NotPermitted
+        if viewer.role not in allowed or viewer.status is not Status.ACTIVE:
+            raise refusals.NotPermitted
 
     return Rule(f"STAFF({', '.join(sorted(allowed))})", check)
+
+
+def also_enrolling(rule: Rule) -> Rule:
+    """Those whom ``rule`` permits, and those of them who are staff without a second factor yet.
+
+    For the few things by which one is set up; see `services.identity.second_factors`.
+    """
+
+    def check(viewer: Viewer) -> None:
+        rule.check(replace(viewer, second_factor=True) if viewer.must_enrol else viewer)
+
+    return Rule(f"{rule.name}, also to enrol", check, rule.note)
+
+
+def elevated(rule: Rule) -> Rule:
+    """Those whom ``rule`` permits, for a quarter of an hour after they proved anew who they are."""
+
+    def check(viewer: Viewer) -> None:
+        rule.check(viewer)
+        ensure_elevated(viewer)
+
+    return Rule(f"ELEVATED {rule.name}", check, rule.note)
+
+
+def ensure_elevated(viewer: Viewer) -> None:
+    """For functions in which not everything is sensitive. Raises ElevationRequired."""
+    if viewer.elevated_until is None:
+        raise refusals.ElevationRequired
 
 
 def access(rule: Rule) -> Callable[[_F], _F]:

@@ -9,6 +9,7 @@ from schema import errors, fields, scalars
 from schema.closings import ClosingMutation
 from schema.consents import ConsentMutation, ConsentQuery
 from schema.contact import ContactMutation
+from schema.elevations import ElevationMutation
 from schema.exports import ExportMutation
 from schema.identity import IdentityMutation, IdentityQuery, IdentitySubscription
 from schema.identity_checks import IdentityCheckMutation, IdentityCheckStaffMutation
@@ -27,8 +28,11 @@ from schema.recoveries import RecoveryMutation
 from schema.refund_desk import RefundStaffMutation
 from schema.refunds import RefundMutation
 from schema.registrations import IdentityStaffMutation, IdentityStaffQuery, RegistrationMutation
+from schema.residents import ResidentMutation
 from schema.risk import RiskMutation
+from schema.staffing import StaffingMutation
 from schema.topups import TopUpMutation
+from schema.totp import TotpMutation
 from schema.transactions import TransactionSubscription
 from schema.transfers import TransferMutation, TransferQuery
 from schema.wallets import WalletMutation
@@ -68,6 +72,10 @@ class Mutation(
     ConsentMutation,
     ExportMutation,
     ClosingMutation,
+    ResidentMutation,
+    StaffingMutation,
+    ElevationMutation,
+    TotpMutation,
 ):
     """Money-moving inputs have an ``idempotencyKey``."""
 

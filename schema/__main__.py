@@ -1,10 +1,10 @@
-"""``python -m schema``: write the schema where clients and reviewers read it."""
+"""``python -m schema``: write the schema and the roles' page where people read them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from schema import schema
+from schema import matrix, schema
 
 SDL = Path(__file__).parent / "schema.graphql"
 
@@ -16,3 +16,4 @@ def text() -> str:
 
 if __name__ == "__main__":
     SDL.write_text(text(), encoding="utf-8")
+    matrix.write(schema)

@@ -124,6 +124,14 @@ class IdentityViewer:
         return identity.me(self.caller).pin_set
 
     @fields.query_field(
+        calls=identity.me,
+        description="Staff who signed in without passkey or authenticator: nothing is open but "
+        "setting one up (`enrolTotp`, `requestPasskeyRegistration`).",
+    )
+    def needs_second_factor(self) -> bool:
+        return identity.me(self.caller).must_enrol
+
+    @fields.query_field(
         calls=identity.me, description="How well the city knows the caller; limits follow it."
     )
     def kyc_level(self) -> domain.KycLevel:

@@ -113,7 +113,7 @@ class KeyRotationMutation:
     @fields.mutation(
         calls=key_rotations.rotate_keys,
         description="Seal all personal data anew with the key that seals, beside what is going "
-        "on. One that runs already goes on instead. For ADMIN.",
+        "on. One that runs already goes on instead. For ADMIN, elevated.",
     )
     async def rotate_keys(self, info: Info, input: RotateKeysInput) -> RotateKeysSuccess:
         started = await key_rotations.rotate_keys(info.context.viewer, key=input.key)

@@ -22,6 +22,8 @@ enums.described(
     "What may prove, besides the password, that it is the owner who signs in.",
     DEVICE_KEY="The key of a device that is known: no code needed.",
     CODE="A code by SMS, for a new device; see `sendLoginCode`.",
+    PASSKEY="A passkey's answer to this challenge.",
+    TOTP="The code of an authenticator app. Staff have one, or a passkey, and need it.",
 )
 
 
@@ -43,6 +45,10 @@ class LoginChallenge:
     )
     methods: list[domain.LoginMethod] = strawberry.field(description="What would prove it.")
     expires_at: datetime = strawberry.field(description="When it stops working.")
+    passkey_options: str | None = strawberry.field(
+        description="JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`; null without any "
+        "passkey."
+    )
 
 
 @strawberry.type(description="The password is right; `completeLogin` with a proof comes next.")
@@ -87,6 +93,15 @@ class CodeProofInput:
     code: str = strawberry.field(description="The six digits.")
 
 
+@strawberry.input(description="A passkey's answer to a login challenge.")
+class PasskeyLoginProofInput:
+    """What `navigator.credentials.get` resolved to, asked with the challenge's options."""
+
+    credential: str = strawberry.field(
+        description="The credential as JSON: `JSON.stringify(credential)`."
+    )
+
+
 @strawberry.input(one_of=True, description="Exactly one proof.")
 class LoginProofInput:
     """One field for each method."""
@@ -97,6 +112,13 @@ class LoginProofInput:
     code: CodeProofInput | None = strawberry.field(
         default=strawberry.UNSET, description="By a code, on a new device."
     )
+    passkey: PasskeyLoginProofInput | None = strawberry.field(
+        default=strawberry.UNSET, description="By a passkey, on a new device or a known one."
+    )
+    totp: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="By the six digits that the authenticator app shows. For staff.",
+    )
 
     def given(self) -> tuple[domain.LoginMethod, Any]:
         """The method, and the proof as `second_factors` expects it."""
@@ -104,6 +126,10 @@ class LoginProofInput:
             device_id = ids.decode_uuid(self.device_key.device_id, "Device")
             proof = second_factors.DeviceKeyProof(device_id, self.device_key.signature)
             return domain.LoginMethod.DEVICE_KEY, proof
+        if isinstance(self.passkey, PasskeyLoginProofInput):
+            return domain.LoginMethod.PASSKEY, second_factors.PasskeyProof(self.passkey.credential)
+        if isinstance(self.totp, str):
+            return domain.LoginMethod.TOTP, second_factors.TotpProof(self.totp)
         assert isinstance(self.code, CodeProofInput), "exactly one, as the schema demands"
         verification_id = ids.decode_uuid(self.code.verification_id, "Verification")
         proof = second_factors.CodeProof(verification_id, self.code.code)
@@ -155,6 +181,7 @@ class LoginMutation:
             nonce=opened.nonce,
             methods=opened.methods,
             expires_at=opened.expires_at,
+            passkey_options=opened.passkey_options,
         )
         return LoginSuccess(challenge=challenge)
 
@@ -162,7 +189,7 @@ class LoginMutation:
         calls=logins.send_login_code,
         costly=True,
         description="Send a code to the phone of whoever the challenge is for.",
-        refuses=(no.LoginChallengeInvalid,),
+        refuses=(no.LoginChallengeInvalid, no.SecondFactorTooWeak),
     )
     async def send_login_code(self, info: Info, input: SendLoginCodeInput) -> SendLoginCodeSuccess:
         requested = await logins.send_login_code(
@@ -177,7 +204,16 @@ class LoginMutation:
         calls=logins.complete_login,
         description="The second step of signing in: proves it, and enrols a new device. The "
         "owner's other devices are told of a new one.",
-        refuses=(no.LoginChallengeInvalid, no.DeviceProofInvalid, no.CodeInvalid, no.CodeExpired),
+        refuses=(
+            no.LoginChallengeInvalid,
+            no.DeviceProofInvalid,
+            no.CodeInvalid,
+            no.CodeExpired,
+            no.PasskeyInvalid,
+            no.TotpInvalid,
+            no.TotpNotSet,
+            no.SecondFactorTooWeak,
+        ),
     )
     async def complete_login(self, info: Info, input: CompleteLoginInput) -> CompleteLoginSuccess:
         method, proof = input.proof.given()

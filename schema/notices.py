@@ -65,6 +65,9 @@ enums.described(
     CLOSING_REQUESTED="The account will be closed in a week.",
     CLOSING_CANCELLED="The account stays open: its owner wants it.",
     CLOSING_STOPPED="The account stays open: money or unfinished business came up.",
+    STAFF_ROLE_CHANGED="Staff: an ADMIN changed the user's role.",
+    AUTHENTICATOR_ADDED="Staff: an authenticator app was set up.",
+    AUTHENTICATOR_REMOVED="Staff: an ADMIN removed the authenticator app.",
 )
 
 

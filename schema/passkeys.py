@@ -224,7 +224,13 @@ class PasskeyMutation:
         calls=passkeys.remove_passkey,
         costly=True,
         description="Accept a passkey no more, with the password.",
-        refuses=(no.NotFound, no.LastPasskey, no.WrongCredentials, no.AccountNotActive),
+        refuses=(
+            no.NotFound,
+            no.LastPasskey,
+            no.LastSecondFactor,
+            no.WrongCredentials,
+            no.AccountNotActive,
+        ),
     )
     async def remove_passkey(self, info: Info, input: RemovePasskeyInput) -> RemovePasskeySuccess:
         remaining = await passkeys.remove_passkey(

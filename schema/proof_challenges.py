@@ -29,6 +29,7 @@ enums.described(
     RESET_PIN="To replace a payment PIN that is forgotten or locked; by a passkey.",
     EXPORT_DATA="To get all data that is kept about the caller.",
     CLOSE_ACCOUNT="To close the account for good.",
+    ELEVATE="Staff: to be elevated, see `elevate`.",
 )
 
 

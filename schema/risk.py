@@ -9,10 +9,12 @@ import strawberry
 
 from domain import refusals as no
 from domain import risk as domain
+from domain.ledger import FreezeLevel
 from resolvers import risk
 from schema import enums, fields, ids, nodes, pagination
 from schema.context import Info
 from schema.scalars import Money
+from schema.staffing import user_of
 from services.risk_cases import Case
 
 enums.described(
@@ -195,11 +197,14 @@ class AppealFreezeSuccess:
 
 @strawberry.input(description="A wallet that nothing may leave.")
 class FreezeWalletInput:
-    """Money still arrives."""
+    """Money still arrives, unless the level is FULL."""
 
     user_id: strawberry.ID = strawberry.field(description="Whose wallet.")
     reason: str = strawberry.field(description="What the owner reads, up to 200 characters.")
     idempotency_key: str = strawberry.field(description="1 to 128 characters, new per request.")
+    level: FreezeLevel | None = strawberry.field(
+        default=None, description="What to stop; DEBIT_BLOCK if left out."
+    )
 
 
 @strawberry.type(description="Frozen; its owner is told.")
@@ -250,17 +255,18 @@ class RiskMutation:
         refuses=_DECIDES,
     )
     async def freeze_wallet(self, info: Info, input: FreezeWalletInput) -> FreezeWalletSuccess:
-        key = ids.decode(input.user_id, "User")
-        if key is None or not key.isdecimal() or len(key) > 19 or int(key) >= 2**63:
-            raise no.NotFound(path=("input", "userId"))
         row = await risk.freeze_wallet(
-            info.context.viewer, user_id=int(key), reason=input.reason, key=input.idempotency_key
+            info.context.viewer,
+            user_id=user_of(input.user_id, "input", "userId"),
+            reason=input.reason,
+            key=input.idempotency_key,
+            level=input.level or FreezeLevel.DEBIT_BLOCK,
         )
         return FreezeWalletSuccess(risk_case=RiskCase.of(row))
 
     @fields.mutation(
         calls=risk.unfreeze_wallet,
-        description="Let a frozen wallet work again. For RISK, never one's own.",
+        description="Let a frozen wallet work again. For RISK, elevated, and never one's own.",
         refuses=_DECIDES,
     )
     async def unfreeze_wallet(

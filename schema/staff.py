@@ -11,7 +11,9 @@ from schema.key_rotations import KeyRotationStaff
 from schema.recoveries import RecoveryStaff
 from schema.refund_desk import RefundStaff
 from schema.registrations import IdentityStaff
+from schema.residents import ResidentStaff
 from schema.risk import RiskStaff
+from schema.staffing import StaffingStaff
 
 
 @fields.root
@@ -22,6 +24,8 @@ class Staff(
     RecoveryStaff,
     RefundStaff,
     RiskStaff,
+    ResidentStaff,
+    StaffingStaff,
     AuditStaff,
     KeyRotationStaff,
 ):

@@ -8,6 +8,7 @@ from schema import fields
 from schema.closings import ClosingViewer
 from schema.consents import ConsentViewer
 from schema.devices import DeviceViewer
+from schema.elevations import ElevationViewer
 from schema.exports import ExportViewer
 from schema.identity import IdentityViewer
 from schema.identity_checks import IdentityCheckViewer
@@ -20,6 +21,7 @@ from schema.registrations import RegistrationViewer
 from schema.risk import RiskViewer
 from schema.sessions import SessionViewer
 from schema.topups import TopUpViewer
+from schema.totp import TotpViewer
 from schema.transactions import TransactionViewer
 from schema.wallets import WalletViewer
 
@@ -44,5 +46,7 @@ class Viewer(
     ConsentViewer,
     ExportViewer,
     ClosingViewer,
+    ElevationViewer,
+    TotpViewer,
 ):
     """Made with ``caller``; a query can't name anybody else."""

@@ -44,11 +44,11 @@ enums.described(
     DEBIT_BLOCK="Nothing leaves the wallet; money still arrives.",
     FULL="Nothing leaves, and nobody can pay in; what a bank has taken already still arrives.",
 )
-_LEVELS = {
+FREEZE_LEVELS = {
     AccountStatus.DEBITS_BLOCKED: FreezeLevel.DEBIT_BLOCK,
     AccountStatus.FROZEN: FreezeLevel.FULL,
 }
-_STATUSES = {AccountStatus.OPEN: WalletStatus.OPEN, AccountStatus.CLOSED: WalletStatus.CLOSED}
+STATUSES = {AccountStatus.OPEN: WalletStatus.OPEN, AccountStatus.CLOSED: WalletStatus.CLOSED}
 
 
 @strawberry.type(description="Payments without PIN: scan payments only.")
@@ -93,9 +93,9 @@ class Wallet:
             daily_limit=Money.of(row.daily_limit_minor),
             daily_limit_left=Money.of(row.daily_limit_left_minor),
             frozen_by_owner=row.frozen_by_owner,
-            freeze_level=_LEVELS.get(AccountStatus(row.status)),
+            freeze_level=FREEZE_LEVELS.get(AccountStatus(row.status)),
             careful_until=row.careful_until,
-            status=_STATUSES.get(AccountStatus(row.status), WalletStatus.FROZEN),
+            status=STATUSES.get(AccountStatus(row.status), WalletStatus.FROZEN),
             allowance=PaymentAllowance(
                 enabled=row.free_max_minor > 0 and row.free_daily_count_max > 0,
                 amount_max=Money.of(row.free_max_minor),

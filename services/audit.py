@@ -156,6 +156,17 @@ async def record(
     )
 
 
+async def circumstances(
+    work: UnitOfWork, *, actor_id: int, reason: str | None = None
+) -> dict[str, Any]:
+    """The columns of an entry that the database writes itself, as JSON: who acts how, and why."""
+    entry_id = await work.fetchval("select uuidv7()")
+    known: dict[str, Any] = {"id": str(entry_id), **asdict(by(actor_id) or By())}
+    if reason is not None:
+        known["reason"] = "\\x" + encryption.encrypt(REASON, entry_id, reason).hex()
+    return known
+
+
 _SELECT = """
 select e.*, (select s.id from audit_leaf l join audit_seal s on s.first_seq <= l.seq
               where l.entry_id = e.id and s.count > 0 order by s.first_seq desc limit 1) as seal

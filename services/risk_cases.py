@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from domain import ledger
-from domain.ledger import CITY_ACTOR_ID, Instruction, Operation
+from domain.ledger import CITY_ACTOR_ID, FreezeLevel, Instruction, Operation
 from domain.notices import NoticeKind
 from domain.risk import CaseState, Rule
 from infra import encryption
@@ -52,8 +52,18 @@ class Case:
     decision_reason: str | None = field(repr=False)
 
 
-def freeze(*, actor_id: int, account_id: int, reason: str, key: str) -> Instruction:
-    """A member of staff stops all that would leave a wallet."""
+def freeze(
+    *,
+    actor_id: int,
+    account_id: int,
+    reason: str,
+    key: str,
+    level: FreezeLevel = FreezeLevel.DEBIT_BLOCK,
+) -> Instruction:
+    """A member of staff stops all that would leave a wallet, and at level FULL all that comes."""
+    detail: dict[str, object] = {"rule": Rule.MANUAL}
+    if level is not FreezeLevel.DEBIT_BLOCK:
+        detail["level"] = level
     return ledger.instruct(
         actor_id=actor_id,
         operation=Operation.FREEZE,
@@ -61,7 +71,7 @@ def freeze(*, actor_id: int, account_id: int, reason: str, key: str) -> Instruct
         legs=ledger.touch(account_id),
         note=reading.mark_of(reason),
         memo=reading.sealed_memo(reason, actor_id=actor_id, key=key),
-        detail={"rule": Rule.MANUAL},
+        detail=detail,
     )
 
 
@@ -213,6 +223,16 @@ async def standing(read: Snapshot, user_id: int) -> Case | None:
         user_id,
     )
     return _case(row) if row is not None else None
+
+
+async def undecided(read: Snapshot, user_id: int, *, limit: int) -> list[Case]:
+    """The newest of a user's cases that stand."""
+    rows = await read.fetch(
+        f"select {_COLUMNS} from risk_case where user_id = $1"  # noqa: S608 - our own text
+        f" and state in ('OPEN', 'APPEALED') order by opened_at desc, id limit {int(limit)}",
+        user_id,
+    )
+    return [_case(row) for row in rows]
 
 
 async def appeal(work: UnitOfWork, *, user_id: int, case_id: UUID, text: str) -> Case | None:

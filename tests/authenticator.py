@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 RP_ID = "localhost"
@@ -63,6 +63,13 @@ class Authenticator:
     credential_id: bytes = field(default_factory=lambda: os.urandom(16))
     user_handle: bytes = b""
     count: int = 0
+
+    @classmethod
+    def from_pkcs8(cls, text: str, *, id: str, origin: str) -> Authenticator:
+        """A synced passkey that was kept (base64url of PKCS #8), for pages of this origin."""
+        key = serialization.load_der_private_key(decode(text), password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(counts=False, origin=origin, key=key, credential_id=decode(id))
 
     def create(self, options: str, **forged: Any) -> str:
         """A registration for creation options, both as JSON."""

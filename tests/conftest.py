@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from infra import database as pool
 from infra import embedded, hashing, hints, migrate, settings
 from services.ledger import desk
+from tests import present
 
 # Before any test module is imported: `workers` reads its settings when it is.
 os.environ.setdefault("WALLET_ENVIRONMENT", "development")
@@ -136,6 +137,7 @@ async def app(
 ) -> AsyncIterator[Database]:
     """What an API process has open: its pool, its hasher, and hints."""
     await pool.open_database(database.api_url)
+    present.superuser_url = database.superuser_url
     redis = Redis.from_url(servers.redis_url)
     running = hints.Hints(redis)
     running.start(listen=True)

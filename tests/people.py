@@ -21,6 +21,7 @@ from services.identity import arrivals, codes, registration, sessions
 from services.identity.arrivals import SignedIn
 from services.identity.second_factors import CodeProof, DeviceKeyProof
 from services.unit_of_work import UnitOfWork, unit_of_work
+from tests import present
 from tests.demo.device import DeviceKey
 
 PASSWORD = "Nanshan-7-harbour"
@@ -211,29 +212,58 @@ async def resident(
     return await again(signed_in.viewer)
 
 
-async def staff(role: Role) -> Viewer:
-    """An active member of staff, signed in."""
+async def staff(role: Role, *, elevated: bool = True, second_factor: bool = True) -> Viewer:
+    """An active member of staff, signed in as if by an authenticator, and elevated.
+
+    Not appointed, but written by the database's superuser: nobody is told of it, and no ADMIN is
+    needed. `tests/services/test_staffing.py` takes the product's door.
+    """
     password_hash = await hashing.hash_password(PASSWORD)
     async with unit_of_work() as work:
         user_id = await people.create(
             work,
-            role=role,
+            role=Role.RESIDENT,
             status=Status.ACTIVE,
             name="陈思远",
             phone=phone(),
             password_hash=password_hash,
             language="zh-CN",
         )
-        return (await arrived(work, user_id)).viewer
+    superuser = await asyncpg.connect(present.superuser_url)
+    await superuser.execute("update users set role = $2 where id = $1", user_id, role)
+    await superuser.close()
+    return await signed_in(user_id, elevated=elevated, second_factor=second_factor)
 
 
-async def arrived(work: UnitOfWork, user_id: int, key: DeviceKey | None = None) -> SignedIn:
+async def signed_in(user_id: int, *, elevated: bool = False, second_factor: bool = True) -> Viewer:
+    """Somebody with a new session, on a new device."""
+    async with unit_of_work() as work:
+        viewer = (await arrived(work, user_id, second_factor=second_factor)).viewer
+        if elevated:
+            await work.execute(
+                "update session set elevated_until = ledger.now() + interval '15 minutes'"
+                " where id = $1",
+                viewer.session_id,
+            )
+    return await again(viewer)
+
+
+async def arrived(
+    work: UnitOfWork, user_id: int, key: DeviceKey | None = None, *, second_factor: bool = True
+) -> SignedIn:
     """Somebody on a first device, without a login."""
     key = key or DeviceKey()
     device = device_doors.checked(described(key))
     return known(
         key,
-        await arrivals.admit_new(work, user_id, device, address=ADDRESS, registering=True),
+        await arrivals.admit_new(
+            work,
+            user_id,
+            device,
+            address=ADDRESS,
+            registering=True,
+            second_factor=second_factor,
+        ),
     )
 
 

@@ -9,15 +9,20 @@ from typing import Any
 
 import asyncpg
 import structlog
+from pyotp.totp import TOTP
 
 from domain import refusals
+from domain import totp as totp_rules
+from domain.identity import Role
 from domain.proofs import Action, Given, Passkey
-from resolvers import payments, proof_challenges, proofs
+from resolvers import elevations, payments, proof_challenges, proofs
 from resolvers.proof_challenges import Payment
 from services.identity import proofs as verbs
+from services.identity import totp
 from services.unit_of_work import unit_of_work
 from tests import movement as town
 from tests import passkeys as keys
+from tests import people as make
 from tests.authenticator import Authenticator
 from tests.races import at_once
 
@@ -112,6 +117,23 @@ async def logins_by_one_passkey_answer(*, count: int) -> Counter[str]:
         count,
         lambda _: keys.entered(asked.id, credential),
     )
+
+
+async def uses_of_one_totp_code(superuser: asyncpg.Connection, *, count: int) -> Counter[str]:
+    """Exactly one elevates; five are told that it was used, and the rest to wait."""
+    officer = await make.staff(Role.RISK, elevated=False)
+    async with unit_of_work() as work:
+        secret = (await totp.enrol(work, officer.user_id, label="")).secret
+        step = totp_rules.step_at(work.now)
+        await totp.confirm(work, officer.user_id, TOTP(secret).generate_otp(step - 1))
+    code = TOTP(secret).generate_otp(step + 1)  # good for longer than the race takes
+
+    async def elevate(_: int) -> None:
+        await elevations.elevate(officer, reason="例行检查", given=code)
+
+    answers = await _counted(count, elevate)
+    assert await superuser.fetchval("select count(*) from elevation") == answers["done"]
+    return answers
 
 
 async def uses_of_one_step_up(*, count: int) -> Counter[str]:

@@ -25,6 +25,21 @@ class NotPermitted(Denied):
     zh = "您没有权限进行此操作。"
 
 
+class ElevationRequired(Denied):
+    """The caller may do this, but only for a while after proving anew who they are."""
+
+    en = "Please confirm who you are first (`elevate`)."
+    zh = "请先重新验证身份，再进行此操作。"
+
+
+class SecondFactorRequired(Denied):
+    """The caller is staff, signed in without passkey or authenticator: until one is set up,
+    nothing else is open; where one is set up already, by another sign-in only."""
+
+    en = "Please set up an authenticator app or a passkey first, or sign in with yours."
+    zh = "请先绑定身份验证器或通行密钥；已绑定的，请使用其重新登录。"
+
+
 class InvalidInput(Refusal):
     """An input value is malformed or out of range; `path` names it. Doesn't use up the key."""
 

@@ -97,6 +97,21 @@ class DeviceProofInvalid(Refusal):
     zh = "无法确认此设备，请使用其他方式验证。"
 
 
+class SecondFactorTooWeak(Refusal):
+    """Staff who have a passkey or an authenticator sign in by it; nothing weaker will do."""
+
+    watched = True
+    en = "Please sign in with your passkey or authenticator app."
+    zh = "请使用通行密钥或身份验证器登录。"
+
+
+class LastSecondFactor(Refusal):
+    """It is the last second factor of a member of staff: set up another one before."""
+
+    en = "This is your last second factor. Set up another one first."
+    zh = "这是您唯一的第二验证方式，请先绑定其他方式。"
+
+
 class CodeInvalid(Refusal):
     """The verification code is wrong or was used before."""
 
@@ -235,3 +250,40 @@ class ClosingNotPossible(Refusal):
         chinese = language.lower().startswith("zh")
         words = closings.in_words(self.params["obstacles"], chinese=chinese)
         return (self.zh if chinese else self.en).format(obstacles=words)
+
+
+class WalletInUse(Refusal):
+    """The person has a wallet with a history; staff need an account of their own for their work."""
+
+    en = "This account has a wallet in use. Staff need an account of their own."
+    zh = "该账户的钱包已有交易，工作人员须使用单独的账户。"
+
+
+class SecondPersonNeeded(Refusal):
+    """Whoever proposed it can't confirm it; somebody else has to."""
+
+    watched = True
+    en = "Somebody else has to confirm this."
+    zh = "须由另一位管理员确认。"
+
+
+class TotpInvalid(Refusal):
+    """The authenticator's code is wrong, too old, or was used before."""
+
+    watched = True
+    en = "The authenticator code is not correct."
+    zh = "动态验证码错误或已使用。"
+
+
+class TotpNotSet(Refusal):
+    """There is no authenticator, or it isn't confirmed yet."""
+
+    en = "There is no authenticator to use."
+    zh = "尚未绑定身份验证器。"
+
+
+class TotpAlreadySet(Refusal):
+    """There is an authenticator already; only an ADMIN can remove it."""
+
+    en = "An authenticator is set up already."
+    zh = "已绑定身份验证器。"

@@ -57,24 +57,35 @@ def _write(path: str, loaded: Loaded) -> None:
     if not path:
         return
     welcome = {
-        "logins": _logins(),
+        "logins": _logins(loaded.second_factors),
         "merchants": [
             {"name": shop.name, "qr": codes.SCHEME + shop.qr_token} for shop in loaded.shops
         ],
         "devices": loaded.devices,
+        "passkeys": {
+            phone: {"id": one["id"], "key": one["key"]}
+            for phone, one in loaded.second_factors.items()
+        },
     }
     Path(path).write_text(json.dumps(welcome, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
-def _logins() -> list[dict[str, str]]:
-    """All of staff, everybody with a shop, and the first residents; password and PIN are shared."""
+def _logins(second_factors: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+    """All of staff, everybody with a shop, and the first residents; password and PIN are shared.
+
+    Staff's ``totp`` is what to type into an authenticator app.
+    """
     residents = list(enumerate(city.RESIDENT_NAMES))[:_RESIDENTS_SHOWN]
     people = [
         *((role.value, name, city.staff_phone(n)) for n, (role, name) in enumerate(city.STAFF)),
         *(("MERCHANT", shop[2], city.shop_phone(n)) for n, shop in enumerate(city.SHOPS)),
         *(("RESIDENT", name, city.resident_phone(n)) for n, name in residents),
     ]
-    return [_login(*person) for person in people]
+    logins = [_login(*person) for person in people]
+    for login in logins:
+        if login["phone"] in second_factors:
+            login["totp"] = second_factors[login["phone"]]["totp"]
+    return logins
 
 
 def _login(role: str, name: str, phone: str) -> dict[str, str]:

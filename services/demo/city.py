@@ -41,6 +41,7 @@ STAFF = (
     (Role.COMPLIANCE, "范静怡"),
     (Role.AUDITOR, "石敬之"),
 )
+STAFF_LABEL = "demo"
 APPLICANT = ("Emma Clarke", "+447400123456")  # a number from abroad: a person has to look at it
 _NOTES = ("早餐", "午餐", "两本书", "水果", "纪念品", "下午茶", None, None, None)
 _MEMOS = ("AA 午饭", "房租水电", "生日快乐", "谢谢帮忙", "车费", None)

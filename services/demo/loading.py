@@ -17,7 +17,7 @@ from domain.payments import State
 from infra import bank, database, hashing, kms
 from infra.settings import Settings
 from services import audit_seals, payments, refunds, topups, transfers
-from services.demo import city, clock, devices, people
+from services.demo import city, clock, devices, people, second_factors
 from services.demo.city import Decision, Deed, Moment, Payment, Refund, TopUp, Transfer
 from services.demo.clock import Clock
 from services.demo.errands import Errands
@@ -34,10 +34,14 @@ _PASSWORD_COST_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The shops, and everybody's device by phone (see `services.demo.devices`)."""
+    """The shops, and by phone everybody's device (see `services.demo.devices`).
+
+    And the second factors of staff (see `services.demo.second_factors`).
+    """
 
     shops: list[Merchant]
     devices: dict[str, dict[str, str]] = field(repr=False)
+    second_factors: dict[str, dict[str, str]] = field(repr=False)
 
 
 async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> Loaded:
@@ -55,12 +59,12 @@ async def load(settings: Settings, owner: asyncpg.Connection, say: Say) -> Loade
         errands = Errands()
         residents = await people.residents(errands)
         say(f"{len(residents)} residents registered by code, reviewed, with PIN and card")
-        known = await devices.enrol()
+        known, factors = await devices.enrol(), await second_factors.enrol()
         life = Life(residents, shops, finance_ids=staff[Role.FINANCE])
         await _live(life, errands, hands, start, say)
         async with unit_of_work() as work:
             await audit_seals.seal(work)  # as a worker would have, minute by minute
-    return Loaded(shops, known)
+    return Loaded(shops, known, factors)
 
 
 @asynccontextmanager

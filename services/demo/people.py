@@ -15,7 +15,7 @@ from infra import bank, hashing
 from services import consents, merchants, people, wallets
 from services.demo import city
 from services.demo.errands import DemoFailed, Errands
-from services.identity import codes, first_admin, pins, proofs, registration
+from services.identity import codes, first_admin, pins, proofs, registration, staffing
 from services.ledger import desk
 from services.merchants import Merchant
 from services.people import NO_DETAILS, Details
@@ -176,25 +176,36 @@ async def _shop(number: int) -> Merchant:
 
 
 async def staff() -> dict[Role, list[int]]:
-    """Members of staff, by role."""
+    """Members of staff, by role; the first of them is the ADMIN, who appoints the others."""
     found: dict[Role, list[int]] = {}
     for number, (role, name) in enumerate(city.STAFF):
-        found.setdefault(role, []).append(await _member(number, role, name))
+        admin_id = next(iter(found.get(Role.ADMIN, [])), None)
+        made = await _member(number, role, name, admin_id=admin_id)
+        found.setdefault(role, []).append(made)
     return found
 
 
-async def _member(number: int, role: Role, name: str) -> int:
+async def _member(number: int, role: Role, name: str, *, admin_id: int | None) -> int:
     phone = city.staff_phone(number)
     password_hash = await hashing.hash_password(city.PASSWORD)
     async with unit_of_work() as work:
-        if role is Role.ADMIN:
+        if admin_id is None:
             return await first_admin.make(work, name=name, phone=phone, password_hash=password_hash)
-        return await people.create(
+        user_id = await people.create(
             work,
-            role=role,
+            role=Role.RESIDENT,
             status=Status.ACTIVE,
             name=name,
             phone=phone,
             password_hash=password_hash,
             language="zh-CN",
         )
+        await staffing.change_role(
+            work,
+            actor_id=admin_id,
+            user_id=user_id,
+            from_role=Role.RESIDENT,
+            to_role=role,
+            reason="鹏城演示",
+        )
+    return user_id

@@ -59,6 +59,21 @@ PARTS: tuple[Part, ...] = (
     Part("devices", "登录设备", "Your devices", ("device",), people_parts.devices),
     Part("passkeys", "通行密钥", "Your passkeys", ("passkey",), people_parts.passkeys),
     Part(
+        "authenticators",
+        "身份验证器",
+        "Your authenticator app",
+        ("totp",),
+        people_parts.authenticators,
+    ),
+    Part("roles", "工作身份", "Your roles as staff", ("role_change",), people_parts.roles),
+    Part(
+        "elevations",
+        "临时提权记录",
+        "Your elevations as staff",
+        ("elevation",),
+        people_parts.elevations,
+    ),
+    Part(
         "identity-checks",
         "身份审核",
         "Checks of who you are",

@@ -12,6 +12,7 @@ from services.exports import pages
 from services.exports.pages import Dicts, Owner, Page, Place, Rows
 from services.identity import checks
 from services.identity import codes as sent
+from services.identity import elevations as lifted
 from services.identity import passkeys as keys
 from services.identity import recoveries as cases
 from services.identity import sessions as logged
@@ -103,6 +104,30 @@ passkeys = pages.table(
     " created_at, last_used_at, removed_at from passkey where user_id = $1",
     key=pages.BY_ID,
     opened=_opened_passkeys,
+)
+
+# That there is one, not its secret. Staff only, like the next two.
+authenticators = pages.table(
+    "select user_id, created_at, confirmed_at from totp where user_id = $1",
+    key=(("user_id", "bigint"),),
+)
+
+# As what somebody works; not who decided that, and not in whose words.
+roles = pages.table(
+    "select id, from_role, to_role, state, proposed_at, decided_at from role_change"
+    " where user_id = $1",
+    key=pages.by_time("proposed_at"),
+)
+
+
+async def _opened_elevations(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
+    return [dict(row) | {"reason": lifted.open_reason(row["id"], row["reason"])} for row in rows]
+
+
+elevations = pages.table(
+    "select id, method, reason, started_at, until, ended_at from elevation where user_id = $1",
+    key=pages.by_time("started_at"),
+    opened=_opened_elevations,
 )
 
 # What somebody proved anew of late, and how.

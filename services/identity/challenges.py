@@ -32,6 +32,11 @@ class Opened:
     nonce: str = field(repr=False)
     expires_at: datetime
 
+    @property
+    def passkey_nonce(self) -> bytes:
+        """What a passkey signs."""
+        return _passkey_nonce(self.secret, self.nonce)
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -49,6 +54,10 @@ class Pending:
     @property
     def nonce(self) -> str:
         return _nonce(self.id)
+
+    @property
+    def passkey_nonce(self) -> bytes:
+        return _passkey_nonce(self.secret, self.nonce)
 
 
 async def open_for(work: UnitOfWork, user_id: int) -> Opened:
@@ -106,6 +115,12 @@ async def void_all(work: UnitOfWork, user_id: int) -> None:
 
 def _nonce(challenge_id: UUID) -> str:
     return encryption.derived_secret("login nonce", str(challenge_id))
+
+
+def _passkey_nonce(secret: str, nonce: str) -> bytes:
+    """32 bytes that stand for this challenge, and for nothing else that a passkey may sign."""
+    text = f"pengcheng-wallet login by passkey v1\n{secret}\n{nonce}"
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _hash(secret: str) -> str:

@@ -7,6 +7,7 @@ that unlocks it.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +52,15 @@ class Verdict:
     refusal: refusals.Refusal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """Which passkey signed, whose it is, and what its counter says."""
+
+    passkey_id: UUID
+    user_id: int
+    count: int
+
+
 class Removal(Enum):
     """What became of a wish to remove a passkey."""
 
@@ -87,6 +97,13 @@ async def credential_ids(read: Snapshot, user_id: int) -> list[bytes]:
         user_id,
     )
     return [row["credential_id"] for row in rows]
+
+
+async def any_of(read: Snapshot, user_id: int) -> bool:
+    """Whether the user has a passkey."""
+    return await read.fetchval(
+        "select exists (select from passkey where user_id = $1 and removed_at is null)", user_id
+    )
 
 
 async def add(work: UnitOfWork, *, user_id: int, registered: Registered, name: str) -> Passkey:
@@ -170,6 +187,40 @@ async def verify(
     proof_challenges.ensure_open(work, challenge)
     if not challenge.asks(answer.challenge):
         raise refusals.ChallengeInvalid
+    signed = await _signed(work, answer, user_id=user_id)
+    await proof_challenges.use(work, challenge.id, answer_hash=answer.digest)
+    return await _counted(work, signed, source=f"passkey-refused:{challenge.id}")
+
+
+async def verify_for_login(
+    work: UnitOfWork, answer: Answer, *, nonce: bytes, user_id: int, source: str
+) -> Verdict:
+    """The same for a login challenge, which the caller has locked, and uses up if this is right.
+
+    ``nonce`` is what it asks to be signed, ``source`` names it. Raises ChallengeInvalid and
+    PasskeyInvalid, and then nothing was changed.
+    """
+    if not hmac.compare_digest(answer.challenge, nonce):
+        raise refusals.ChallengeInvalid
+    signed = await _signed(work, answer, user_id=user_id)
+    return await _counted(work, signed, source=f"passkey-refused:{source}")
+
+
+async def remove_all(work: UnitOfWork, user_id: int) -> int:
+    """Never accept any of the user's passkeys again, and tell them; how many it were."""
+    await _take_turns(work, user_id)
+    rows = await work.fetch(
+        "update passkey set removed_at = $2 where user_id = $1 and removed_at is null returning id",
+        user_id,
+        work.now,
+    )
+    for row in rows:
+        await _tell(work, user_id, NoticeKind.PASSKEY_REMOVED, f"passkey:{row['id']}:removed")
+    return len(rows)
+
+
+async def _signed(work: UnitOfWork, answer: Answer, *, user_id: int | None) -> _Signed:
+    """The known passkey (of this user) whose answer this is. Raises PasskeyInvalid."""
     row = await work.fetchrow(
         "select id, user_id, public_key, user_handle from passkey where credential_hash = $1"
         " and user_id = coalesce($2, user_id) and removed_at is null for no key update",
@@ -184,19 +235,22 @@ async def verify(
     # Whoever signs in has named nobody: the passkey has to say whose it is.
     if answer.user_handle != row["user_handle"] and (user_id is None or answer.user_handle):
         raise refusals.PasskeyInvalid
-    await proof_challenges.use(work, challenge.id, answer_hash=answer.digest)
+    return _Signed(row["id"], row["user_id"], count)
+
+
+async def _counted(work: UnitOfWork, signed: _Signed, *, source: str) -> Verdict:
+    """A counter has to grow, or somebody may have copied the passkey; then its owner is told."""
     grown = await work.fetchval(
         "update passkey set sign_count = $2, last_used_at = $3 where id = $1"
         " and (sign_count < $2 or (sign_count = 0 and $2 = 0)) returning id",
-        row["id"],
-        count,
+        signed.passkey_id,
+        signed.count,
         work.now,
     )
     if grown is not None:
-        return Verdict(row["user_id"])
-    source = f"passkey-refused:{challenge.id}"
-    await _tell(work, row["user_id"], NoticeKind.PASSKEY_REFUSED, source)
-    return Verdict(row["user_id"], refusals.PasskeyInvalid())
+        return Verdict(signed.user_id)
+    await _tell(work, signed.user_id, NoticeKind.PASSKEY_REFUSED, source)
+    return Verdict(signed.user_id, refusals.PasskeyInvalid())
 
 
 async def _take_turns(work: UnitOfWork, user_id: int) -> None:

@@ -41,7 +41,7 @@ _RUN_OUT: dict[Rule, tuple[tuple[str, str], ...]] = {
 }
 # Rows that belong to a user alone. Notices come last: whoever tells news holds other rows first.
 _OF_USERS = (
-    *("session", "device", "passkey", "recovery_case"),
+    *("session", "device", "passkey", "totp", "recovery_case"),
     *("notice_preference", "data_export", "notice"),
 )
 # Whoever tries to answer one holds its row and waits for the user's: those run out soon anyway.

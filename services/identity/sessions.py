@@ -40,19 +40,22 @@ _REFRESH = re.compile(r"([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})", re.ASCII)
 _VIEWER = """
 select s.id as session_id, s.device_id, u.id, u.role, u.status, u.language,
        u.pin_hash is not null as pin_set, u.kyc_level, u.version, u.review_reason, u.review_text,
-       u.phone, u.name, a.id as account_id, a.status as account_status
+       u.phone, u.name, a.id as account_id, a.status as account_status,
+       s.second_factor,
+       case when s.elevated_until > ledger.now() then s.elevated_until end as elevated_until
   from session s
   join users u on u.id = s.user_id and u.status <> 'CLOSED'
   left join ledger.account a on a.owner_id = u.id and a.currency = 'CNY'
-        and a.role = case u.role when 'MERCHANT' then 2 else 1 end
+        and a.role = case u.role when 'MERCHANT' then 2 when 'RESIDENT' then 1 end
  where s.revoked_at is null and """
 _BY_ACCESS = _VIEWER + "s.access_hash = $1 and s.access_expires_at > ledger.now()"
 _BY_SESSION = _VIEWER + "s.id = $1 and s.refresh_expires_at > ledger.now()"
 _ISSUE = """
 insert into session(id, user_id, device_id, access_hash, access_expires_at, family_hash,
-                    refresh_hash, refresh_expires_at, ends_at, network, created_at)
+                    refresh_hash, refresh_expires_at, ends_at, network, created_at,
+                    second_factor)
 select $1, u.id, $3, $4, $5, $6, $7, $12::timestamptz + least($8::interval, life.most),
-       $12::timestamptz + life.most, $11, $12
+       $12::timestamptz + life.most, $11, $12, $13
   from users u, lateral (select case when u.role in ('RESIDENT', 'MERCHANT') then $9::interval
                                      else $10::interval end as most) life
  where u.id = $2"""
@@ -133,8 +136,13 @@ async def viewer_by_session(read: Snapshot, session_id: UUID) -> Viewer | None:
     return _viewer(await read.fetchrow(_BY_SESSION, session_id))
 
 
-async def issue(work: UnitOfWork, user_id: int, *, device_id: UUID, address: str) -> Issued:
-    """A new session of a user on a device of theirs, from an address."""
+async def issue(
+    work: UnitOfWork, user_id: int, *, device_id: UUID, address: str, second_factor: bool
+) -> Issued:
+    """A new session of a user on a device of theirs, from an address.
+
+    ``second_factor``: whether a passkey or an authenticator opened it.
+    """
     lives = settings.get_settings()
     session_id = uuid.uuid4()
     family, access, rotating = (secrets.token_urlsafe(32) for _ in range(3))
@@ -153,6 +161,7 @@ async def issue(work: UnitOfWork, user_id: int, *, device_id: UUID, address: str
         timedelta(seconds=lives.staff_session_seconds),
         _seal_network(session_id, address),
         work.now,
+        second_factor,
     )
     return Issued(session_id, user_id, access, f"{family}.{rotating}", access_expires_at)
 
@@ -230,6 +239,14 @@ async def end_all(
     )
     _announce(work, ended)
     return len(ended)
+
+
+async def strengthen(work: UnitOfWork, session_id: UUID) -> None:
+    """A second factor was set up in this session: it counts as opened by one, also in sockets."""
+    await work.execute(
+        "update session set second_factor = true where id = $1 and revoked_at is null", session_id
+    )
+    work.announce(f"session:{session_id}")
 
 
 async def page(
@@ -375,6 +392,8 @@ def _viewer(row: Any) -> Viewer | None:
         version=row["version"],
         review_reason=row["review_reason"],
         review_text_sealed=row["review_text"],
+        second_factor=row["second_factor"],
+        elevated_until=row["elevated_until"],
         phone_sealed=row["phone"],
         name_sealed=row["name"],
     )

@@ -31,6 +31,7 @@ def world_of(env: dict[str, str]) -> World:
         logins=city["logins"],
         merchants=city["merchants"],
         devices=city["devices"],
+        passkeys=city["passkeys"],
     )
 
 

@@ -35,7 +35,7 @@ REQUEST_CODE = _mutation(
     "requestVerificationCode", "verification { id expiresAt resendAfterSeconds }"
 )
 REGISTER = _mutation("register", _SESSION)
-LOGIN = _mutation("login", "challenge { id nonce methods expiresAt }")
+LOGIN = _mutation("login", "challenge { id nonce methods expiresAt passkeyOptions }")
 SEND_LOGIN_CODE = _mutation("sendLoginCode", "verification { id resendAfterSeconds }")
 COMPLETE_LOGIN = _mutation("completeLogin", _SESSION)
 REFRESH = _mutation("refreshSession", "session { accessToken refreshToken expiresAt }")
@@ -64,6 +64,8 @@ DECIDE_REFUND = _mutation("decideRefund", "refund { id state }")
 SIGN_POLICY = _mutation("signRefundPolicy", "policy { id }")
 END_POLICY = _mutation("endRefundPolicy", "policy { id endedAt }")
 APPEAL = _mutation("appealFreeze", "freeze { state appealedAt }")
+STEP_UP = _mutation("requestStepUpChallenge", "challenge { id options }")
+ELEVATE = _mutation("elevate", "elevation { until }")
 UNFREEZE = _mutation("unfreezeWallet", "riskCase { id state }")
 
 STATUS_EVENTS = "subscription { viewerStatusEvents { status reviewReason } }"

@@ -68,6 +68,7 @@ async def appeal(stage: Stage, person: Person, case_id: str, risk: Person) -> No
         f"{risk.name} (risk) sees {case['displayName']}: {case['rule']},"
         f" {case['evidence']['tookMilliseconds'] / 1000:.1f} s"
     )
+    await risk.elevate("处理冻结申诉")
     lifted = await risk.client.mutate(
         documents.UNFREEZE, caseId=case_id, reason="已电话核实为本人操作", idempotencyKey=key()
     )

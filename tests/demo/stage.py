@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.authenticator import Authenticator
 from tests.demo import documents
 from tests.demo.client import Client, Ended, Event, Feed, GraphQLError, Live
 from tests.demo.device import DeviceKey
@@ -37,11 +38,21 @@ class World:
     logins: list[dict[str, str]]
     merchants: list[dict[str, str]]
     devices: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    passkeys: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
     def device(self, phone: str) -> DeviceKey:
         """The key of the device that the demo city enrolled for somebody."""
         kept = self.devices[phone]
         return DeviceKey.from_pkcs8(kept["key"], id=kept["id"])
+
+    def passkey(self, phone: str) -> Authenticator | None:
+        """The passkey that the demo city gave to a member of staff."""
+        kept = self.passkeys.get(phone)
+        if kept is None:
+            return None
+        # Browsers know no passkeys of IP addresses: the loopback is called localhost.
+        origin = self.api_url.replace("127.0.0.1", "localhost")
+        return Authenticator.from_pkcs8(kept["key"], id=kept["id"], origin=origin)
 
     def login(self, role: str, number: int = 0) -> dict[str, str]:
         """The demo city's login number 0, 1, … of a role."""
@@ -142,11 +153,13 @@ class Person:
         password: str,
         pin: str,
         device: DeviceKey | None = None,
+        passkey: Authenticator | None = None,
     ) -> None:
         self.name, self.phone, self.password, self.pin = name, phone, password, pin
         self.id_number, self.email = "", ""
         self.stage = stage
         self.device = device or DeviceKey()
+        self.passkey = passkey
         self.client = Client(stage.world.api_url)
 
     @classmethod
@@ -159,6 +172,7 @@ class Person:
             password=login["password"],
             pin=login.get("pin", ""),
             device=stage.world.device(login["phone"]),
+            passkey=stage.world.passkey(login["phone"]),
         )
 
     def arrived(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -170,14 +184,26 @@ class Person:
         return success
 
     async def sign_in(self) -> None:
-        """On a device that is known: the password, and a signature over the challenge."""
+        """On a device that is known: the password, and a signature over the challenge.
+
+        Of staff the device's own signature is not enough: their passkey signs.
+        """
         challenge = await self.challenged()
-        proof = self.device.login_proof(challenge)
+        proof: dict[str, Any] = {"proof": self.device.login_proof(challenge)}
+        if "DEVICE_KEY" not in challenge["methods"]:
+            proof = {
+                "proof": {"passkey": {"credential": self._signed(challenge["passkeyOptions"])}},
+                "device": self.device.input(),
+            }
         self.arrived(
-            await self.client.mutate(
-                documents.COMPLETE_LOGIN, challengeId=challenge["id"], proof=proof
-            )
+            await self.client.mutate(documents.COMPLETE_LOGIN, challengeId=challenge["id"], **proof)
         )
+
+    def _signed(self, options: str) -> str:
+        """What the passkey answers."""
+        if self.passkey is None:
+            raise Unexpected(f"{self.name} has no passkey")
+        return self.passkey.get(options)
 
     async def challenged(self) -> dict[str, Any]:
         """The first step alone."""
@@ -212,6 +238,19 @@ class Person:
             self.client.token = result["session"]["accessToken"]
             self.refresh_token = result["session"]["refreshToken"]
         return result
+
+    async def elevate(self, reason: str) -> None:
+        """A member of staff proves anew who they are, to do what is sensitive."""
+        asked = await self.client.mutate(documents.STEP_UP, action="ELEVATE")
+        challenge = self.stage.success(asked)["challenge"]
+        answer = {
+            "challengeId": challenge["id"],
+            "credential": self._signed(challenge["options"]),
+        }
+        result = await self.client.mutate(
+            documents.ELEVATE, reason=reason, proof={"passkey": answer}
+        )
+        self.stage.success(result)
 
     async def follow(self) -> None:
         """Open the socket and follow what comes into the wallet, and the notices, from now on."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from infra import running
-from tests import browser
+from tests import browser, console_page
 from tests.demo import __main__ as demo
 from tests.demo import documents, sign_in
 from tests.demo.client import Client
@@ -149,3 +149,20 @@ async def test_a_passkey_is_added_pays_and_signs_in(
         mine = await client.run(MINE)
         assert entered["viewer"]["id"] == mine["viewer"]["id"]
         assert mine["viewer"]["passkeys"][0]["lastUsedAt"] is not None
+
+
+async def test_staff_sign_in_at_the_console_by_passkey(
+    stack: running.Running, page: browser.Page
+) -> None:
+    who = next(one for one in _city(stack)["logins"] if one["role"] == "COMPLIANCE")
+    async with Client(stack.api_url) as client:
+        client.token = await sign_in.access_token(demo.world_of(stack.env), who)
+        asked = await _done(client, REQUEST, password=who["password"])
+        made = await _asked(page, "create", asked["challenge"])
+        await _done(client, REGISTER, **made, name="Chromium")
+
+    home = _home(stack)
+    await console_page.sign_in(page, home, phone=who["phone"], password=who["password"])
+    await page.click("button", containing="Use a passkey")
+    await page.until_text(who["name"], "[data-testid=who]")
+    assert page.exceptions == []

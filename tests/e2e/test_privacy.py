@@ -241,6 +241,7 @@ async def _freeze(stage: Stage, exits: AsyncExitStack, person: Person, told: Tol
     )
     stage.success(appealed)
     told.words["lifted because"] = "已回拨电话核对身份"
+    await risk.elevate(told.words["lifted because"])
     lifted = await risk.client.mutate(
         documents.UNFREEZE,
         caseId=case_id,
@@ -265,6 +266,8 @@ async def _reject_an_applicant(stage: Stage, exits: AsyncExitStack, told: Told) 
     told.words |= {"applicant": "Ксения Звонарёва", "review reason": "与身份证上的姓名不符"}
     told.words |= {"postal address": "福田区莲花支路九号楼", "applicant's ID": id_number()}
     support = await _staff(stage, exits, "SUPPORT")
+    told.words["elevated because"] = "核对申请人的身份资料"
+    await support.elevate(told.words["elevated because"])
     phone = new_phone()
     told.words["applicant's phone"] = phone.removeprefix("+86")
     async with Client(stage.world.api_url) as client:
@@ -299,6 +302,8 @@ async def _say_who_one_is(
 ) -> None:
     """Registered by phone, known later; with a mail address that was proved, and another one."""
     support = await _staff(stage, exits, "SUPPORT")
+    told.words["elevated for IDs"] = "核对后补的身份资料"
+    await support.elevate(told.words["elevated for IDs"])
     person = await identities.register_by_phone(stage, "东方朔月")
     exits.push_async_callback(person.close)
     told.words |= {"late name": "Фёдор Ласточкин", "late ID": id_number(), "later ID": id_number()}

@@ -19,6 +19,7 @@ const rule = (name) => `@graphql-eslint/${name}`;
 // Values and roots: two of them with the same content are the same.
 const WITHOUT_ID = [
   "Counterparty",
+  "Elevation",
   "EventsGap",
   "Freeze", // named by its case: `caseId`
   "KeyUse", // named by the key's number
@@ -32,6 +33,7 @@ const WITHOUT_ID = [
   "PersonalDetails",
   "RecipientPreview",
   "RefundFacts",
+  "ResidentWallet",
   "RiskEvidence",
   "SessionTokens",
   "Shop", // the shop's id is that of its `merchant`

@@ -28,6 +28,7 @@ from tests.money import (
     test_crash_points_refunds,
     test_crash_points_risk,
     test_crash_points_sessions,
+    test_crash_points_staff,
     test_crash_points_topups,
     test_crash_points_vault,
 )
@@ -46,6 +47,7 @@ NOUNS = (
     test_crash_points_refunds,
     test_crash_points_risk,
     test_crash_points_sessions,
+    test_crash_points_staff,
     test_crash_points_topups,
     test_crash_points_vault,
 )

@@ -2,9 +2,9 @@
 
 A round lets a thousand callers go together with one verification code, one login challenge, one
 refresh token, one answer of a passkey (for a payment, under one key and under many, and for a
-login), one PIN with its code, and one step-up,. Each is
+login), one PIN with its code, one step-up, and one code of an authenticator. Each is
 used once, and the money and the sessions that it allowed are there once. After the rounds, the
-walk of the test suite asks every root field as every kind of caller.
+walk of the test suite asks every root field, and every field behind it, as every kind of caller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from infra import database as pool
 from infra import embedded, hashing, hints
 from services.ledger import desk
-from tests import proof_races, races
+from tests import present, proof_races, races
 from tests.conftest import Database
 from tests.prove import stage
 
@@ -32,9 +32,10 @@ COUNTERS = (
     "codes used once", "login challenges answered once", "refresh tokens with one successor",
     "payments by a passkey, repeated", "payments by a passkey, under many keys",
     "payments by PIN and code, under many keys", "logins by a passkey", "step-ups used once",
+    "codes of an authenticator used once",
     "callers in all",
 )  # fmt: skip
-WALKS = ("tests/schema/test_access.py",)
+WALKS = ("tests/schema/test_access.py", "tests/schema/test_access_walk.py")
 
 
 def prove(*, duration_seconds: float, seed: int) -> int:
@@ -51,7 +52,9 @@ def prove(*, duration_seconds: float, seed: int) -> int:
 async def play(servers: embedded.Servers, seed: int, counts: Counter[str]) -> None:
     """One round in a database of its own; the seed says in which order."""
     async with stage.fresh_database(servers) as database, _opened(servers, database) as superuser:
-        rounds = [_code, _challenge, _token, _repeated, _many_keys, _pin, _passkey_login, _step_up]
+        rounds = [
+            _code, _challenge, _token, _repeated, _many_keys, _pin, _passkey_login, _step_up, _totp,
+        ]  # fmt: skip
         random.Random(seed).shuffle(rounds)
         for race in rounds:
             counts[await race(superuser)] += 1
@@ -79,6 +82,7 @@ async def _opened(
         stack.push_async_callback(counter.stop)
         desk.use(counter)
         stack.callback(desk.use, None)
+        present.superuser_url = database.superuser_url
         superuser = await asyncpg.connect(database.superuser_url)
         stack.push_async_callback(superuser.close)
         yield superuser
@@ -137,6 +141,13 @@ async def _step_up(_: asyncpg.Connection) -> str:
     answers = await proof_races.uses_of_one_step_up(count=AT_ONCE)
     assert answers == _once("PROOF_REQUIRED"), answers
     return "step-ups used once"
+
+
+async def _totp(superuser: asyncpg.Connection) -> str:
+    answers = await proof_races.uses_of_one_totp_code(superuser, count=AT_ONCE)
+    assert answers.pop("done") == 1
+    assert answers.keys() <= {"TOTP_INVALID", "RATE_LIMITED"}, answers
+    return "codes of an authenticator used once"
 
 
 def _once(refusal: str) -> dict[str, int]:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from domain import refusals
 from domain.identity import Role, Status
 from resolvers import viewer
-from resolvers.viewer import ACTIVE, ANONYMOUS, ANYONE, SIGNED_IN, Rule, Viewer, access, staff
+from resolvers.viewer import (
+    ACTIVE,
+    ANONYMOUS,
+    ANYONE,
+    SIGNED_IN,
+    Rule,
+    Viewer,
+    access,
+    also_enrolling,
+    elevated,
+    staff,
+)
 
 RESIDENT = Viewer(user_id=1, role=Role.RESIDENT, status=Status.ACTIVE)
 PENDING = replace(RESIDENT, status=Status.PENDING_REVIEW)
-SUPPORT = replace(RESIDENT, role=Role.SUPPORT)
+SUPPORT = replace(RESIDENT, role=Role.SUPPORT, second_factor=True)
+NEW_SUPPORT = replace(SUPPORT, second_factor=False)
 FORMER_SUPPORT = replace(SUPPORT, status=Status.CLOSED)
 
 
@@ -32,6 +45,16 @@ FORMER_SUPPORT = replace(SUPPORT, status=Status.CLOSED)
         (staff(Role.SUPPORT), FORMER_SUPPORT, refusals.NotPermitted),
         (staff(Role.FINANCE, Role.ADMIN), SUPPORT, refusals.NotPermitted),
         (staff(Role.SUPPORT, Role.ADMIN), SUPPORT, None),
+        (staff(Role.SUPPORT), NEW_SUPPORT, refusals.SecondFactorRequired),
+        (SIGNED_IN, NEW_SUPPORT, refusals.SecondFactorRequired),
+        (ACTIVE, NEW_SUPPORT, refusals.SecondFactorRequired),
+        (ANYONE, NEW_SUPPORT, None),
+        (also_enrolling(SIGNED_IN), NEW_SUPPORT, None),
+        (also_enrolling(SIGNED_IN), ANONYMOUS, refusals.NotSignedIn),
+        (also_enrolling(staff(Role.SUPPORT)), NEW_SUPPORT, None),
+        (also_enrolling(staff(Role.ADMIN)), NEW_SUPPORT, refusals.NotPermitted),
+        (elevated(staff(Role.SUPPORT)), SUPPORT, refusals.ElevationRequired),
+        (elevated(staff(Role.SUPPORT)), replace(SUPPORT, elevated_until=datetime.now(UTC)), None),
     ],
 )
 async def test_who_may(rule: Rule, caller: Viewer, refused: type[Exception] | None) -> None:

@@ -20,6 +20,7 @@ from schema import ids
 from services.demo import city, clock
 from services.demo.city import Payment, TopUp, Transfer
 from services.ledger import desk
+from tests.authenticator import decode
 from tests.conftest import Database
 from tests.demo.device import DeviceKey
 from tests.infra import sandboxes
@@ -144,6 +145,21 @@ async def test_everybody_has_a_device_whose_key_developers_get(
         key = DeviceKey.from_pkcs8(device["key"], id=device["id"])
         assert device_keys.parse(key.public) == kept[device["id"]]
     assert {login["phone"] for login in loaded.welcome["logins"]} <= given.keys()
+
+
+async def test_staff_have_an_authenticator_and_a_passkey_whose_secrets_developers_get(
+    loaded: Loaded, look: asyncpg.Connection
+) -> None:
+    staff = "select count(*) from users where role not in ('RESIDENT', 'MERCHANT')"
+    members = await look.fetchval(staff)
+    shown = [login for login in loaded.welcome["logins"] if "totp" in login]
+    assert len(shown) == len(loaded.welcome["passkeys"]) == members
+    assert {len(login["totp"]) for login in shown} == {32}
+    assert (
+        await look.fetchval("select count(*) from totp where confirmed_at is not null") == members
+    )
+    kept = {row["credential_id"] for row in await look.fetch("select credential_id from passkey")}
+    assert {decode(one["id"]) for one in loaded.welcome["passkeys"].values()} == kept
 
 
 async def test_the_history_lies_in_the_past_fourteen_days(look: asyncpg.Connection) -> None:

@@ -99,6 +99,9 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             " returning id",
             person,
         )
+        await superuser.execute(
+            "insert into totp(user_id, secret, confirmed_at) values ($1, '', now())", person
+        )
         await _gone_and_copied(superuser, person)
         recovery: Any = await superuser.fetchval(
             "insert into recovery_case(user_id, statement, usable_from, expires_at)"
@@ -108,6 +111,7 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
         )
         rows = {
             "bank_card": card,
+            "totp": person,
             "identity_check": check,
             "recovery_case": recovery,
             "passkey": passkey,
@@ -127,8 +131,9 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
                     services_people.id_number_index(WORDS),
                 )
                 continue
+            key = "user_id" if column.table == "totp" else "id"
             await superuser.execute(
-                f"update {column.table} set {column.column} = $2 where id = $1",
+                f"update {column.table} set {column.column} = $2 where {key} = $1",
                 rows[column.table],
                 _value(column, rows[column.table]),
             )
