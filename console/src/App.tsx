@@ -2,8 +2,8 @@ import { Component, lazy, Suspense, useEffect, useState, useSyncExternalStore } 
 import type { ReactNode } from "react";
 
 import type { Config } from "./config";
-import { ConfirmCode } from "./ConfirmCode";
 import { Header } from "./Header";
+import { SecondStep } from "./SecondStep";
 import { Session } from "./session";
 import { SignIn } from "./SignIn";
 import { preferredLanguage, TEXTS } from "./texts";
@@ -54,8 +54,8 @@ export function App({ config }: { config: Config }) {
       />
       {state.kind === "out" ? (
         <SignIn session={session} state={state} texts={texts} onReady={loadWorkbench} />
-      ) : state.kind === "code" ? (
-        <ConfirmCode session={session} state={state} texts={texts} />
+      ) : state.kind !== "in" ? (
+        <SecondStep session={session} state={state} texts={texts} />
       ) : (
         <main className="workbench" aria-label={texts.workbench}>
           <Failure text={texts.loadFailed}>

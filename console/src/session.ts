@@ -1,10 +1,13 @@
 /**
  * The signed-in member of staff. Tokens live in this object only: a reload signs out, and a
  * duplicated tab can't present the same refresh token twice, which would revoke the family.
- * Signing in takes the password and a second factor: this browser's own key, or a code if it is new.
+ * Signing in takes the password and a passkey or an authenticator's code. Whoever has neither yet
+ * gets in by this browser's own key, or by a code if it is new, only to set an authenticator up.
  */
 import { Device } from "./device";
 import completeDocument from "./documents/complete-sign-in.graphql?raw";
+import confirmAuthenticatorDocument from "./documents/confirm-authenticator.graphql?raw";
+import enrolAuthenticatorDocument from "./documents/enrol-authenticator.graphql?raw";
 import refreshDocument from "./documents/refresh-session.graphql?raw";
 import sendCodeDocument from "./documents/send-sign-in-code.graphql?raw";
 import signInDocument from "./documents/sign-in.graphql?raw";
@@ -12,33 +15,48 @@ import signOutDocument from "./documents/sign-out.graphql?raw";
 import viewerDocument from "./documents/viewer.graphql?raw";
 import type { Language, TextKey } from "./texts";
 
-export type Viewer = { id: string; displayName: string | null; role: string };
+export type Viewer = {
+  id: string;
+  displayName: string | null;
+  role: string;
+  needsSecondFactor: boolean;
+};
 export type Notice = { text: TextKey } | { message: string };
 export type SessionState =
   | { kind: "out"; notice: Notice | null; calm: boolean }
   | { kind: "code"; notice: Notice | null; calm: boolean }
+  | { kind: "factor"; totp: boolean; passkey: boolean; notice: Notice | null; calm: boolean }
+  | { kind: "enrol"; secret: string | null; notice: Notice | null; calm: boolean }
   | { kind: "in"; viewer: Viewer };
 
 type Tokens = { accessToken: string; refreshToken: string; expiresAtMilliseconds: number };
 type WireSession = { accessToken: string; refreshToken: string; expiresAt: string };
-type Challenge = { id: string; nonce: string; methods: string[] };
+type Challenge = {
+  id: string;
+  nonce: string;
+  methods: string[];
+  passkeyOptions: string | null;
+};
 type WireResult = {
   __typename: string;
   session?: WireSession;
   challenge?: Challenge;
   verification?: { id: string };
   device?: { id: string };
+  secret?: string;
+  confirmed?: boolean;
   code?: string;
   message?: string;
 };
 /** Where a sign-in stands between its two steps. */
-type Pending = { challenge: Challenge; device: Device; verificationId: string };
+type Pending = { challenge: Challenge; device: Device; verificationId: string | null };
 type Answer<Data> = {
   data?: Data | null;
   errors?: { message: string; extensions?: { code?: string } }[];
 };
 
 const PUBLIC_ROLES = new Set(["RESIDENT", "MERCHANT"]);
+const TRY_AGAIN = new Set(["TOTP_INVALID", "PASSKEY_INVALID"]);
 const REFRESH_AHEAD_MILLISECONDS = 60_000;
 const RETRY_MILLISECONDS = 5_000;
 const LOGIN_PREFIX = "pengcheng-wallet login v1";
@@ -79,6 +97,11 @@ export class Session {
         input: { phone, password },
       });
       if (!login.challenge) return this.#leave({ message: login.message ?? "" });
+      if (this.#staffFactor(login.challenge)) {
+        const device = await Device.of(phone);
+        this.#pending = { challenge: login.challenge, device, verificationId: null };
+        return this.#askFactor(null);
+      }
       const device = await this.#signInByKey(login.challenge, phone);
       if (device) await this.#sendCode(login.challenge, device);
     } catch (error) {
@@ -90,24 +113,59 @@ export class Session {
   async confirm(code: string): Promise<void> {
     const pending = this.#pending;
     if (!pending) return this.#leave({ text: "sessionEnded" });
-    const { challenge, device, verificationId } = pending;
+    await this.#prove(pending, { code: { verificationId: pending.verificationId, code } });
+  }
+
+  /** The second step of staff, by the code that the authenticator app shows. */
+  async proveByTotp(code: string): Promise<void> {
+    const pending = this.#pending;
+    if (!pending) return this.#leave({ text: "sessionEnded" });
+    await this.#prove(pending, { totp: code });
+  }
+
+  /** The same by a passkey: the browser asks for the finger, the face or the device's own code. */
+  async proveByPasskey(): Promise<void> {
+    const pending = this.#pending;
+    if (!pending?.challenge.passkeyOptions) return this.#leave({ text: "sessionEnded" });
+    let credential: string;
     try {
-      const result = await this.#complete({
-        challengeId: challenge.id,
-        proof: { code: { verificationId, code } },
-        device: { publicKey: await device.publicKey(), name: "Console", platform: "WEB" },
-      });
-      if (result.session) return await this.#enter(result, device);
-      const notice = { message: result.message ?? "" };
-      if (result.code === "CODE_INVALID") return this.#become({ kind: "code", notice, calm: false });
-      this.#leave(notice);
-    } catch (error) {
-      this.#leave(noticeOf(error));
+      const asked = JSON.parse(pending.challenge.passkeyOptions);
+      const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(asked);
+      credential = JSON.stringify(await navigator.credentials.get({ publicKey }));
+    } catch {
+      return this.#askFactor({ text: "passkeyFailed" });
     }
+    await this.#prove(pending, { passkey: { credential } });
+  }
+
+  /** Shows the secret of a new authenticator, for the password. */
+  async enrolAuthenticator(password: string): Promise<void> {
+    await this.#setUp(null, async () => {
+      const data = await this.#ask<{ enrolTotp: WireResult }>(enrolAuthenticatorDocument, {
+        input: { password },
+      });
+      const { secret, message } = data.enrolTotp;
+      const notice = secret ? null : { message: message ?? "" };
+      this.#become({ kind: "enrol", secret: secret ?? null, notice, calm: false });
+    });
+  }
+
+  /** Takes it into use, which lets its owner in. */
+  async confirmAuthenticator(code: string): Promise<void> {
+    const secret = this.#state.kind === "enrol" ? this.#state.secret : null;
+    await this.#setUp(secret, async () => {
+      const data = await this.#ask<{ confirmTotp: WireResult }>(confirmAuthenticatorDocument, {
+        input: { code },
+      });
+      if (data.confirmTotp.confirmed) return this.#show();
+      const notice = { message: data.confirmTotp.message ?? "" };
+      this.#become({ kind: "enrol", secret, notice, calm: false });
+    });
   }
 
   /** Back to the first step. */
   cancel(): void {
+    void this.#revoke();
     this.#leave(null, { calm: true });
   }
 
@@ -166,14 +224,64 @@ export class Session {
     return data.completeLogin;
   }
 
+  /** Whether the server asks for a passkey or an authenticator, as it does of staff. */
+  #staffFactor({ methods }: Challenge): boolean {
+    return !methods.includes("CODE");
+  }
+
+  #askFactor(notice: Notice | null): void {
+    const methods = this.#pending?.challenge.methods ?? [];
+    const [totp, passkey] = [methods.includes("TOTP"), methods.includes("PASSKEY")];
+    this.#become({ kind: "factor", totp, passkey, notice, calm: false });
+  }
+
+  /** Something wrong may be tried again while the challenge lasts; all else ends the sign-in. */
+  async #prove(pending: Pending, proof: object): Promise<void> {
+    const { challenge, device } = pending;
+    try {
+      const result = await this.#complete({
+        challengeId: challenge.id,
+        proof,
+        device: { publicKey: await device.publicKey(), name: "Console", platform: "WEB" },
+      });
+      if (result.session) return await this.#enter(result, device);
+      const notice = { message: result.message ?? "" };
+      if (result.code === "CODE_INVALID") return this.#become({ kind: "code", notice, calm: false });
+      if (TRY_AGAIN.has(result.code ?? "")) return this.#askFactor(notice);
+      this.#leave(notice);
+    } catch (error) {
+      this.#leave(noticeOf(error));
+    }
+  }
+
+  /** A step of setting an authenticator up; a session that ended meanwhile ends that, too. */
+  async #setUp(secret: string | null, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      if (error instanceof Unreachable) {
+        return this.#become({ kind: "enrol", secret, notice: noticeOf(error), calm: false });
+      }
+      await this.#revoke();
+      this.#leave(noticeOf(error));
+    }
+  }
+
   /** Signed in: keep what belongs to it, and let in only staff. */
   async #enter(result: WireResult, device: Device): Promise<void> {
     this.#pending = null;
     this.#device = device;
     if (result.device) await device.enrolled(result.device.id);
     if (result.session) this.#keep(result.session);
+    await this.#show();
+  }
+
+  async #show(): Promise<void> {
     const viewer = await this.#viewer();
-    if (viewer && !PUBLIC_ROLES.has(viewer.role)) return this.#become({ kind: "in", viewer });
+    if (viewer && !PUBLIC_ROLES.has(viewer.role)) {
+      if (!viewer.needsSecondFactor) return this.#become({ kind: "in", viewer });
+      return this.#become({ kind: "enrol", secret: null, notice: null, calm: true });
+    }
     await this.#revoke();
     this.#leave({ text: "notStaff" });
   }

@@ -28,6 +28,7 @@ from transport import console
 
 PASSWORD = "correct horse battery"
 CODE = "204816"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 FINANCE_PHONE, RESIDENT_PHONE = "+8613800000001", "+8613800000002"
 
 
@@ -46,6 +47,8 @@ class Desk:
     refresh: dict[str, str] = field(default_factory=dict)
     challenges: dict[str, str] = field(default_factory=dict)
     codes_sent: int = 0
+    authenticator: bool = False
+    must_enrol: bool = False
     devices: dict[str, bytes] = field(default_factory=dict)
     renewals: int = 0
     renewed: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +59,8 @@ class Desk:
         id = secrets.token_hex(8)
         self.challenges[id] = phone
         known = ["DEVICE_KEY"] if self.devices else []
-        return Challenge(id=strawberry.ID(id), nonce=f"nonce of {id}", methods=[*known, "CODE"])
+        methods = ["TOTP"] if self.authenticator else [*known, "CODE"]
+        return Challenge(id=strawberry.ID(id), nonce=f"nonce of {id}", methods=methods)
 
     def open(self, phone: str, device_id: str) -> Session:
         access, refresh = secrets.token_hex(8), secrets.token_hex(8)
@@ -80,6 +84,7 @@ class Challenge:
     id: strawberry.ID
     nonce: str
     methods: list[str]
+    passkey_options: str | None = None
 
 
 @strawberry.type
@@ -117,6 +122,17 @@ class SendLoginCodeSuccess:
 class CompleteLoginSuccess:
     session: Session
     device: Device
+
+
+@strawberry.type
+class EnrolTotpSuccess:
+    secret: str
+    uri: str
+
+
+@strawberry.type
+class ConfirmTotpSuccess:
+    confirmed: bool
 
 
 @strawberry.type
@@ -162,6 +178,7 @@ class CodeProof:
 class LoginProofInput:
     device_key: DeviceKeyProof | None = None
     code: CodeProof | None = None
+    totp: str | None = None
 
 
 @strawberry.input
@@ -176,6 +193,16 @@ class CompleteLoginInput:
     challenge_id: strawberry.ID
     proof: LoginProofInput
     device: DeviceInput | None = None
+
+
+@strawberry.input
+class EnrolTotpInput:
+    password: str
+
+
+@strawberry.input
+class ConfirmTotpInput:
+    code: str
 
 
 @strawberry.input
@@ -201,6 +228,7 @@ class Viewer:
     id: strawberry.ID
     display_name: str
     role: Role
+    needs_second_factor: bool = False
 
 
 @strawberry.type
@@ -258,7 +286,13 @@ class Query:
     @strawberry.field
     def viewer(self, info: Info) -> Viewer:
         if caller(info) == FINANCE_PHONE:
-            return Viewer(id=strawberry.ID("1"), display_name="林会计", role=Role.FINANCE)
+            missing = desk_of(info).must_enrol
+            return Viewer(
+                id=strawberry.ID("1"),
+                display_name="林会计",
+                role=Role.FINANCE,
+                needs_second_factor=missing,
+            )
         return Viewer(id=strawberry.ID("2"), display_name="陈女士", role=Role.RESIDENT)
 
     @strawberry.field
@@ -272,6 +306,12 @@ SendLoginCodeResult = Annotated[
 ]
 CompleteLoginResult = Annotated[
     CompleteLoginSuccess | WrongCredentialsError, strawberry.union("CompleteLoginResult")
+]
+EnrolTotpResult = Annotated[
+    EnrolTotpSuccess | WrongCredentialsError, strawberry.union("EnrolTotpResult")
+]
+ConfirmTotpResult = Annotated[
+    ConfirmTotpSuccess | WrongCredentialsError, strawberry.union("ConfirmTotpResult")
 ]
 RefreshResult = Annotated[
     RefreshSessionSuccess | WrongCredentialsError, strawberry.union("RefreshSessionResult")
@@ -305,10 +345,8 @@ class Mutation:
             if public_key is None or not device_keys.verify(public_key, key.signature, message):
                 return WrongCredentialsError(code="DEVICE_PROOF_INVALID", message="Unknown device.")
         else:
-            given = input.proof.code
-            right = (f"code for {id}", CODE)
-            if given is None or (given.verification_id, given.code) != right:
-                return WrongCredentialsError(code="CODE_INVALID", message="The code is wrong.")
+            if (wrong := _wrong_code(desk, id, input.proof)) is not None:
+                return wrong
             device_id = f"device-{len(desk.devices)}"
             public_key = device_keys.parse(input.device.public_key) if input.device else None
             assert public_key is not None, "the browser's key is none"
@@ -328,6 +366,21 @@ class Mutation:
         return WrongCredentialsError(code="SESSION_INVALID", message="The session has ended.")
 
     @strawberry.mutation
+    def enrol_totp(self, info: Info, input: EnrolTotpInput) -> EnrolTotpResult:
+        caller(info)
+        if input.password == PASSWORD:
+            return EnrolTotpSuccess(secret=SECRET, uri=f"otpauth://totp/x?secret={SECRET}")
+        return WrongCredentialsError(code="WRONG_CREDENTIALS", message="The password is wrong.")
+
+    @strawberry.mutation
+    def confirm_totp(self, info: Info, input: ConfirmTotpInput) -> ConfirmTotpResult:
+        caller(info)
+        if input.code != CODE:
+            return WrongCredentialsError(code="TOTP_INVALID", message="Not what the app shows.")
+        desk_of(info).must_enrol, desk_of(info).authenticator = False, True
+        return ConfirmTotpSuccess(confirmed=True)
+
+    @strawberry.mutation
     def logout(self, info: Info, input: LogoutInput) -> LogoutSuccess:
         desk, phone = desk_of(info), caller(info)
         desk.refresh.pop(input.refresh_token, None)
@@ -341,6 +394,17 @@ class Mutation:
         desk.decided[input.refund_id] = input.decision
         desk.keys.append(input.idempotency_key)
         return DecideRefundSuccess(refund_id=input.refund_id, decision=input.decision)
+
+
+def _wrong_code(desk: Desk, id: str, proof: LoginProofInput) -> WrongCredentialsError | None:
+    if desk.authenticator:
+        if proof.totp == CODE:
+            return None
+        return WrongCredentialsError(code="TOTP_INVALID", message="Not what the app shows.")
+    right = (f"code for {id}", CODE)
+    if proof.code is not None and (proof.code.verification_id, proof.code.code) == right:
+        return None
+    return WrongCredentialsError(code="CODE_INVALID", message="The code is wrong.")
 
 
 @strawberry.type

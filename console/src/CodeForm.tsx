@@ -1,26 +1,32 @@
 import { useRef, useState } from "react";
-import type { FormEvent } from "react";
+import type { FormEvent, ReactNode } from "react";
 
-import type { Session, SessionState } from "./session";
+import type { Notice, Session } from "./session";
 import type { TextKey } from "./texts";
 
 type Props = {
   session: Session;
-  state: Extract<SessionState, { kind: "code" }>;
   texts: Record<TextKey, string>;
+  title: TextKey;
+  hint: TextKey;
+  label: TextKey;
+  notice: Notice | null;
+  calm: boolean;
+  onCode: (code: string) => Promise<void>;
+  children?: ReactNode;
 };
 
-/** The second step of signing in, in a browser that is new to the account. */
-export function ConfirmCode({ session, state, texts }: Props) {
+/** A step of signing in that takes six digits; `children` stand between its hint and the digits. */
+export function CodeForm(props: Props) {
+  const { session, texts, title, hint, label, notice, calm, onCode, children } = props;
   const [busy, setBusy] = useState(false);
   const code = useRef<HTMLInputElement>(null);
-  const { notice, calm } = state;
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     setBusy(true);
-    await session.confirm(String(form.get("code")).trim());
+    await onCode(String(form.get("code")).trim());
     setBusy(false);
     code.current?.select();
     code.current?.focus();
@@ -29,10 +35,11 @@ export function ConfirmCode({ session, state, texts }: Props) {
   return (
     <main className="entrance">
       <form className="card" onSubmit={submit} aria-busy={busy}>
-        <h1>{texts.codeTitle}</h1>
-        <p className="hint">{texts.codeHint}</p>
+        <h1>{texts[title]}</h1>
+        <p className="hint">{texts[hint]}</p>
+        {children}
         <label>
-          {texts.code}
+          {texts[label]}
           <input
             ref={code}
             name="code"
