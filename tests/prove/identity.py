@@ -4,15 +4,14 @@ A round lets a thousand callers go together with one verification code, one logi
 refresh token, one answer of a passkey (for a payment, under one key and under many, and for a
 login), one PIN with its code, one step-up, and one code of an authenticator. Each is
 used once, and the money and the sessions that it allowed are there once. After the rounds, the
-walk of the test suite asks every root field, and every field behind it, as every kind of caller.
+walk of the test suite asks every root field, and every field behind it, as every kind of caller,
+and each call about people is killed after every single statement and made again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,17 +35,17 @@ COUNTERS = (
     "callers in all",
 )  # fmt: skip
 WALKS = ("tests/schema/test_access.py", "tests/schema/test_access_walk.py")
+_NOUNS = "identity", "notices", "privacy", "proofs", "recovery", "sessions", "staff", "vault"
+CRASHES = tuple(f"tests/money/test_crash_points_{noun}.py" for noun in _NOUNS)
 
 
 def prove(*, duration_seconds: float, seed: int) -> int:
     raced = stage.run(
         "identity", play, counters=COUNTERS, duration_seconds=duration_seconds, seed=seed
     )
-    print("identity: every field by every caller", flush=True)
-    walk = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WALKS], check=False
-    )
-    return max(raced, int(walk.returncode != 0))
+    walked = stage.walk("identity: every field by every caller", WALKS)
+    crashed = stage.walk("identity: a crash after every statement", CRASHES, CRASH_POINTS="every")
+    return max(raced, walked, crashed)
 
 
 async def play(servers: embedded.Servers, seed: int, counts: Counter[str]) -> None:

@@ -4,7 +4,8 @@ A round first plays a random history batch by batch and holds every answer again
 clients of three desks (one behind a proxy that loses answers) work at once on the same people while
 backends are killed, Valkey is wiped and the clock moves. At the end: equal answers per key, money
 conserved, the whole history replayed by the oracle in the database's own order, every movement told
-to its owner once, and verification without a finding.
+to its owner once, and verification without a finding. In the end each call about money is
+killed after every single statement and made again.
 """
 
 from __future__ import annotations
@@ -39,10 +40,16 @@ COUNTERS = (
     "answers lost after the server spoke", "Valkey wiped", "clock moved on",
 )  # fmt: skip
 CLIENTS, CALLS, BATCHES = 16, 45, 40
+_NOUNS = "", "_jobs", "_payments", "_refunds", "_risk", "_topups"
+CRASHES = tuple(f"tests/money/test_crash_points{noun}.py" for noun in _NOUNS)
 
 
 def prove(*, duration_seconds: float, seed: int) -> int:
-    return stage.run("money", play, counters=COUNTERS, duration_seconds=duration_seconds, seed=seed)
+    played = stage.run(
+        "money", play, counters=COUNTERS, duration_seconds=duration_seconds, seed=seed
+    )
+    crashed = stage.walk("money: a crash after every statement", CRASHES, CRASH_POINTS="every")
+    return max(played, crashed)
 
 
 async def play(servers: embedded.Servers, seed: int, counts: Counter[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging as standard_logging
 import os
+import subprocess
+import sys
 import time
 import traceback
 import uuid
@@ -81,6 +83,13 @@ def run(
     for failed in failures:
         print(f"  replay: make prove SUITE={suite} SEED={failed}")
     return 1 if failures or idle else 0
+
+
+def walk(title: str, files: tuple[str, ...], **environment: str) -> int:
+    """Tests of the suite as a part of a proof, with more in their environment; the exit code."""
+    print(title, flush=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    return subprocess.run(command, check=False, env=os.environ | environment).returncode
 
 
 async def _rounds(

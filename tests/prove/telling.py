@@ -24,12 +24,13 @@ from workers.relay import Relay
 _ROUNDS_MAX = 60
 
 
-async def _leave_to_finance(args: dict[str, Any]) -> None:
-    """Refunds are decided by the clients of the round."""
+async def _leave(args: dict[str, Any]) -> None:
+    """Refunds are decided by the clients of the round, and no gateway runs to send by."""
 
 
 _JOBS = Jobs(
-    {Job.REVIEW_REFUND: _leave_to_finance}, batches={Job.NOTIFY_POSTINGS: notices.notify_postings}
+    {Job.REVIEW_REFUND: _leave, Job.SEND_NOTICE: _leave},
+    batches={Job.NOTIFY_POSTINGS: notices.notify_postings},
 )
 
 
@@ -46,6 +47,7 @@ class Teller:
         self._relay: Relay | None = None
         self._pool: ArqRedis | None = None
         self._task: asyncio.Task[None] | None = None
+        self._working = True
 
     async def __aenter__(self) -> Teller:
         await db.open_database(self._url, pool_size=6)
@@ -60,6 +62,7 @@ class Teller:
         assert self._task is not None
         assert self._relay is not None
         assert self._pool is not None
+        self._working = False
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._relay.stop()
@@ -71,7 +74,7 @@ class Teller:
         self._relay.wake()
 
     async def _work(self) -> None:
-        while True:
+        while self._working:  # arq swallows a cancellation now and then
             with contextlib.suppress(RedisError, OSError, asyncpg.PostgresError):
                 await self._burst()
             await asyncio.sleep(0.02)
