@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,8 @@ import asyncpg
 import hypothesis
 import pytest
 from redis.asyncio import Redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra import database as pool
 from infra import embedded, hashing, hints, migrate, settings
@@ -24,6 +27,25 @@ os.environ.setdefault("WALLET_ENVIRONMENT", "development")
 # How long an example takes says nothing on a busy machine; the first one also loads tables.
 hypothesis.settings.register_profile("wallet", deadline=None)
 hypothesis.settings.load_profile("wallet")
+
+
+class _ByWhatTheyShare(LoadScopeScheduling):
+    """A file's tests go to one process; those of tests/e2e all to one, for they share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByWhatTheyShare(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """All modules are loaded and stay: the collector need not walk them every second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,14 +35,34 @@ async def begun(viewer: Viewer, *, password: str = PASSWORD) -> passkeys.Asked:
     )
 
 
+class _Carefree:
+    """No caution for whoever adds a passkey meanwhile; many may be inside at once."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> None:
+        if self._inside == 0:
+            self._patch.setattr(settings.get_settings(), "caution_day_max_minor", 10**12)
+        self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if self._inside == 0:
+            self._patch.undo()
+
+
+_CAREFREE = _Carefree()
+
+
 async def added(
     viewer: Viewer, device: Authenticator | None = None, *, name: str = "我的手机"
 ) -> tuple[Authenticator, passkeys.Passkey]:
     """A device with a passkey of the viewer's, old enough for large sums."""
     device = device or Authenticator()
     asked = await begun(viewer)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings.get_settings(), "caution_day_max_minor", 10**12)
+    with _CAREFREE:
         row = await passkeys.register_passkey(
             viewer, challenge_id=asked.id, credential=device.create(asked.options), name=name
         )

@@ -376,7 +376,7 @@ async def _ask_staff_for_help(stage: Stage, person: Person, told: Told) -> None:
     told.words["statement"] = "钱包和手机都在地铁上被偷"
     async with Client(stage.world.api_url) as stranger:
         asked = stage.success(await stranger.mutate(REQUEST_RESET, phone=person.phone))
-        code, _ = await code_from_sms(stage.world, person.phone)
+        code, _ = await code_from_sms(stage.world, person.phone, about="重置密码")
         told.digits["reset code"] = code
         reviewed = await stranger.mutate(
             REQUEST_REVIEW,

@@ -429,5 +429,5 @@ async def making_the_first_admin(superuser: asyncpg.Connection) -> Case:
     )
 
 
-async def test_calls_about_people_survive_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_calls_about_people_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

@@ -203,5 +203,5 @@ async def workers_town(database, counter) -> None:
 
 
 @pytest.mark.usefixtures("workers_town", "valkey", "gateway")
-async def test_jobs_survive_a_crash_at_every_statement(superuser) -> None:
+async def test_jobs_survive_a_crash_at_every_point(superuser) -> None:
     await VERBS.survive(superuser)

@@ -132,5 +132,5 @@ async def removing_an_app(superuser: asyncpg.Connection) -> Case:
 
 
 @pytest.mark.usefixtures("counter", "gateways")
-async def test_notices_survive_a_crash_at_every_statement(superuser) -> None:
+async def test_notices_survive_a_crash_at_every_point(superuser) -> None:
     await VERBS.survive(superuser)

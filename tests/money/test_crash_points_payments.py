@@ -137,7 +137,5 @@ async def opening_a_shop(superuser: asyncpg.Connection) -> Case:
     )
 
 
-async def test_payments_and_transfers_survive_a_crash_at_every_statement(
-    counter, superuser
-) -> None:
+async def test_payments_and_transfers_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

@@ -209,5 +209,5 @@ async def _let_the_week_pass(superuser: asyncpg.Connection) -> None:
 
 
 @pytest.mark.usefixtures("workers_town")
-async def test_leaving_and_taking_data_along_survive_a_crash_at_every_statement(superuser) -> None:
+async def test_leaving_and_taking_data_along_survive_a_crash_at_every_point(superuser) -> None:
     await VERBS.survive(superuser)

@@ -253,5 +253,5 @@ async def signing_in_by_passkey(superuser: asyncpg.Connection) -> Case:
     )
 
 
-async def test_proofs_and_passkeys_survive_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_proofs_and_passkeys_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

@@ -262,5 +262,5 @@ async def looking_at_recoveries(superuser: asyncpg.Connection) -> Case:
     return Case(run, leaves(superuser, question, member.user_id))
 
 
-async def test_getting_back_in_survives_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_getting_back_in_survives_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

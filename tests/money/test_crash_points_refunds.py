@@ -214,5 +214,5 @@ async def ending_a_policy(superuser: asyncpg.Connection) -> Case:
     return Case(run, leaves(superuser, _POLICIES, finance.user_id))
 
 
-async def test_refunds_survive_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_refunds_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

@@ -135,5 +135,5 @@ async def scanning(superuser: asyncpg.Connection) -> Case:
     return Case(run, leaves(superuser, _WALLET, sender.account_id))
 
 
-async def test_freezes_survive_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_freezes_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

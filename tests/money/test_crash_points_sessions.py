@@ -190,5 +190,5 @@ async def revoking_a_device(superuser: asyncpg.Connection) -> Case:
     )
 
 
-async def test_signing_in_and_out_survives_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_signing_in_and_out_survives_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

@@ -245,5 +245,5 @@ async def freezing_for_a_caller(superuser: asyncpg.Connection) -> Case:
     return Case(run, leaves(superuser, question, owner.account_id))
 
 
-async def test_what_staff_do_survives_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_what_staff_do_survives_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

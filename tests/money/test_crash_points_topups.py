@@ -147,5 +147,5 @@ async def asking_about_a_silent_bank(superuser: asyncpg.Connection) -> Case:
 
 
 @pytest.mark.usefixtures("city_bank")
-async def test_top_ups_survive_a_crash_at_every_statement(counter, superuser) -> None:
+async def test_top_ups_survive_a_crash_at_every_point(counter, superuser) -> None:
     await VERBS.survive(superuser)

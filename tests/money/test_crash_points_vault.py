@@ -126,7 +126,7 @@ def two_keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_keys")
-async def test_keys_and_the_log_survive_a_crash_at_every_statement(
+async def test_keys_and_the_log_survive_a_crash_at_every_point(
     database, counter, superuser
 ) -> None:
     await db.close_database()
