@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.identity import CodePurpose
 
-OPEN = frozenset({CodePurpose.REGISTER, CodePurpose.RESET_PASSWORD})
+OPEN = frozenset({CodePurpose.REGISTER, CodePurpose.RESET_PASSWORD, CodePurpose.REPLACE_PHONE})
 """What anybody has sent, to any phone. Counted apart from the rest: a stranger who uses up the
 texts of a phone (or of the city) must not keep its owner from signing in or paying."""
 
@@ -18,7 +18,9 @@ BY_MAIL = frozenset({CodePurpose.CONTACT_EMAIL})
 """What goes to a mail address instead of a phone. Counted apart: mails use up nobody's texts."""
 
 TO_KNOWN_PHONES = (
-    frozenset(CodePurpose) - {CodePurpose.REGISTER, CodePurpose.CHANGE_PHONE} - BY_MAIL
+    frozenset(CodePurpose)
+    - {CodePurpose.REGISTER, CodePurpose.CHANGE_PHONE, CodePurpose.REPLACE_PHONE}
+    - BY_MAIL
 )
 """What is worth sending only if the phone is somebody's; the job that sends finds out."""
 
@@ -39,6 +41,7 @@ _ENDS = {
     CodePurpose.PAYMENT: ("确认付款", "to confirm a payment"),
     CodePurpose.RESET_PASSWORD: ("重置密码", "to reset your password"),
     CodePurpose.CHANGE_PHONE: ("更换手机号", "to change your phone number"),
+    CodePurpose.REPLACE_PHONE: ("将账户换绑到本机号码", "to move an account to this phone number"),
     CodePurpose.STEP_UP: ("确认安全操作", "to confirm a security setting"),
     CodePurpose.CONTACT_EMAIL: ("确认联系邮箱", "to confirm your contact e-mail address"),
 }

@@ -64,6 +64,7 @@ class CodePurpose(StrEnum):
     PAYMENT = "PAYMENT"
     RESET_PASSWORD = "RESET_PASSWORD"  # noqa: S105 - no password
     CHANGE_PHONE = "CHANGE_PHONE"
+    REPLACE_PHONE = "REPLACE_PHONE"
     STEP_UP = "STEP_UP"
     CONTACT_EMAIL = "CONTACT_EMAIL"
 

@@ -73,10 +73,10 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
     ),
     NoticeKind.RECOVERY_REQUESTED: (
         "有人申请找回您的账户",
-        "有人持您手机收到的验证码申请人工找回账户，工作人员将审核。如非本人操作，请立即在应用中提出异议。",
+        "有人申请由工作人员协助找回您的账户或换绑手机号，工作人员将审核。如非本人操作，请立即在应用中提出异议。",
         "Somebody asks to recover your account",
-        "Somebody with a code from your phone has asked our staff for help to get into your "
-        "account. If it wasn't you, object in the app at once.",
+        "Somebody has asked our staff for help to get into your account, or to move it to another "
+        "phone number. If it wasn't you, object in the app at once.",
     ),
     NoticeKind.RECOVERY_APPROVED: (
         "账户找回申请已通过",

@@ -19,6 +19,18 @@ RECOVERABLE = (Status.PENDING_REVIEW, Status.REFERRED, Status.ACTIVE)
 """Whose password can be reset. A frozen wallet is no state of its owner: it stays frozen."""
 
 CASE_LIFE_SECONDS = 259_200
+REPLACEMENT_TRIES = 5
+REPLACEMENTS_PER_NEW_PHONE = 5
+REPLACEMENTS_PER_ACCOUNT = 20
+"""Tries in a day (IDENTITY_WINDOW_SECONDS) to say whose account is to move, right ones too: a right
+one rings the owner's phone."""
+
+
+class CaseKind(StrEnum):
+    """What two of staff stand in for, and so what a case is good for; for nothing else."""
+
+    PASSWORD = "PASSWORD"  # noqa: S105 - no password
+    PHONE = "PHONE"
 
 
 class CaseState(StrEnum):

@@ -73,6 +73,7 @@ _USERS = (
     Place("step_up", Rule.CHALLENGES, Deed.ERASE_ROWS),
     Place("password_reset", Rule.CHALLENGES, Deed.ERASE_ROWS),
     Place("phone_change", Rule.CHALLENGES, Deed.ERASE_ROWS),
+    Place("phone_replacement", Rule.CHALLENGES, Deed.ERASE_ROWS),
     Place("recovery_case", Rule.RECOVERIES, Deed.ERASE_ROWS),
     Place("verification_code", Rule.CODES, Deed.ERASE_ROWS),
     Place("login_throttle", Rule.PLACES, Deed.KEEP),

@@ -45,6 +45,13 @@ COLUMNS = (
     Sealed(place="identity_check.id_number", table="identity_check", column="id_number"),
     Sealed(place="identity_check.review_text", table="identity_check", column="review_text"),
     Sealed(place="phone_change.new_phone", table="phone_change", column="new_phone", fleeting=True),
+    Sealed(
+        place="phone_replacement.new_phone",
+        table="phone_replacement",
+        column="new_phone",
+        fleeting=True,
+    ),
+    Sealed(place="recovery_case.new_phone", table="recovery_case", column="new_phone"),
     Sealed(place="recovery_case.statement", table="recovery_case", column="statement"),
     Sealed(place="bank_card.token", table="bank_card", column="token"),
     Sealed(place="push_token.token", table="push_token", column="token"),

@@ -35,6 +35,7 @@ MODELS = [
     "models.passkeys",
     "models.password_resets",
     "models.phone_changes",
+    "models.phone_replacements",
     "models.proof_challenges",
     "models.proofs",
     "models.recoveries",

@@ -11,12 +11,15 @@ from models.identity import NEW_UUID, NOW
 class RecoveryCase(Model):
     """A resident with a code and no second proof, whom two members of staff have to believe.
 
-    ``statement`` (encrypted) is what the resident wrote. Good from ``usable_from`` to
-    ``expires_at``, once.
+    ``kind`` is what it is good for. ``new_phone`` (encrypted) is where an account whose phone is
+    lost is to move; empty once the case has ended. ``statement`` (encrypted) is what the resident
+    wrote. Good from ``usable_from`` to ``expires_at``, once.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)
     user_id = fields.BigIntField(db_index=True)
+    kind = fields.CharField(max_length=16, db_default="PASSWORD")
+    new_phone = fields.BinaryField(null=True)
     statement = fields.BinaryField()
     state = fields.CharField(max_length=16, db_default="REQUESTED")
     version = fields.IntField(db_default=1)

@@ -32,11 +32,8 @@ async def request_phone_change(
     InvalidInput, WrongCredentials, RateLimited, Overloaded, and what `resolvers.proofs.step_up`
     does.
     """
-    old, new = people.phone_of(viewer), _new_phone(new_phone)
-    if new == old:
-        raise refusals.InvalidInput(
-            path=("input", "newPhone"), en="This is your number already.", zh="新号码与原号码相同。"
-        )
+    old, new = people.phone_of(viewer), new_phone_of_input(new_phone)
+    ensure_another(old, new)
     attempt, new_hash = await identity.shown_password(viewer, password=password, address=address)
     proof_id = await proofs.step_up(viewer, proof, action=Action.CHANGE_PHONE, subject=new)
     async with unit_of_work() as work:
@@ -80,7 +77,16 @@ async def confirm_phone_change(
     return current
 
 
-def _new_phone(text: str) -> str:
+def ensure_another(old: str, new: str) -> None:
+    """Raises InvalidInput where an account is to move to the number (E.164) that it has."""
+    if new == old:
+        raise refusals.InvalidInput(
+            path=("input", "newPhone"), en="This is your number already.", zh="新号码与原号码相同。"
+        )
+
+
+def new_phone_of_input(text: str) -> str:
+    """The new number in E.164. Raises InvalidInput."""
     e164 = rules.phone(text)
     if e164 is None:
         raise refusals.InvalidInput(

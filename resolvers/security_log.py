@@ -28,6 +28,10 @@ ACTS: dict[str, tuple[str, ...]] = {
         "request_password_reset", "request_password_reset_passkey", "complete_password_reset",
     ),
     "phone_changes": ("request_phone_change", "confirm_phone_change"),
+    "phone_replacements": (
+        "request_phone_replacement", "request_phone_replacement_review",
+        "complete_phone_replacement",
+    ),
     "pins": ("set_payment_pin",),
     "recoveries": ("request_recovery_review", "object_to_recovery", "decide_recovery"),
     "passkeys": (

@@ -22,6 +22,7 @@ from schema.password_resets import PasswordResetMutation
 from schema.passwords import PasswordMutation
 from schema.payments import PaymentMutation, PaymentSubscription
 from schema.phone_changes import PhoneChangeMutation
+from schema.phone_replacements import PhoneReplacementMutation
 from schema.pins import PinMutation
 from schema.proof_challenges import ProofChallengeMutation
 from schema.recoveries import RecoveryMutation
@@ -50,6 +51,7 @@ class Mutation(
     IdentityMutation,
     PinMutation,
     PhoneChangeMutation,
+    PhoneReplacementMutation,
     PasswordMutation,
     PasswordResetMutation,
     RecoveryMutation,

@@ -65,6 +65,8 @@ enums.described(
     RESET_PASSWORD="To set a new password; "  # noqa: S106 - says what it is for
     "sent by `requestPasswordReset`.",
     CHANGE_PHONE="To move an account to another number; sent by that request.",
+    REPLACE_PHONE="To move an account whose phone is lost to this number; sent by "
+    "`requestPhoneReplacement`.",
     STEP_UP="To confirm a security setting; for the caller's own number, with a session.",
     CONTACT_EMAIL="To prove a contact e-mail address; mailed by `setContactEmail`.",
 )

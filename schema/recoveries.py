@@ -21,22 +21,41 @@ enums.described(
     "Where a request for help back in stands.",
     REQUESTED="Two members of staff have to approve it.",
     APPROVED_ONCE="One has; another one has to.",
-    APPROVED="Good as a second proof, once, from `usableFrom` on.",
+    APPROVED="Good for what it was asked for, once, from `usableFrom` on.",
     REJECTED="Staff said no.",
     OBJECTED="The owner said that it isn't theirs.",
-    USED="The password was reset by it.",
+    USED="The password was reset, or the account was moved, by it.",
+)
+
+
+enums.described(
+    domain.CaseKind,
+    "RecoveryKind",
+    "What a request for help back in is good for.",
+    PASSWORD="As the second proof of a forgotten password.",  # noqa: S106 - no password
+    PHONE="To move an account whose phone is lost to another number.",
 )
 
 
 @strawberry.type(description="A request for help back in, as whoever asked for it sees it.")
 class RecoveryReview:
-    """Goes into `SecondProofInput.reviewedCase` when it is approved."""
+    """For a password it goes into `SecondProofInput.reviewedCase` when it is approved."""
 
-    id: strawberry.ID = strawberry.field(description="For `completePasswordReset`.")
+    id: strawberry.ID = strawberry.field(
+        description="For `completePasswordReset`, or for `completePhoneReplacement`."
+    )
     usable_from: datetime = strawberry.field(
         description="Not before then, so that the owner can object."
     )
     expires_at: datetime = strawberry.field(description="When it is worth nothing any more.")
+
+    @classmethod
+    def of(cls, case: Case) -> RecoveryReview:
+        return cls(
+            id=strawberry.ID(ids.encode("RecoveryCase", case.id)),
+            usable_from=case.usable_from,
+            expires_at=case.expires_at,
+        )
 
 
 @strawberry.type(description="A request for help back in, as staff see it. Reading is recorded.")
@@ -44,9 +63,15 @@ class RecoveryCase:
     """As `services.identity.recoveries.Case`."""
 
     id: strawberry.ID = strawberry.field(description="Its global id.")
+    kind: domain.CaseKind = strawberry.field(description="What it is good for.")
     user_id: strawberry.ID = strawberry.field(description="Whose account it is.")
     display_name: str = strawberry.field(description="The registered name.")
-    phone: str = strawberry.field(description="The registered number, to call back.")
+    phone: str = strawberry.field(
+        description="The registered number, to call back; of a PHONE case above all."
+    )
+    new_phone: str | None = strawberry.field(
+        description="Where a PHONE case moves the account; null for PASSWORD."
+    )
     statement: str = strawberry.field(description="What the resident wrote.")
     state: domain.CaseState = strawberry.field(description="Where it stands.")
     approvals: int = strawberry.field(description="How many have approved it: two are needed.")
@@ -58,9 +83,11 @@ class RecoveryCase:
     def of(cls, case: Case) -> RecoveryCase:
         return cls(
             id=strawberry.ID(ids.encode("RecoveryCase", case.id)),
+            kind=case.kind,
             user_id=strawberry.ID(ids.encode("User", case.user_id)),
             display_name=case.name,
             phone=case.phone,
+            new_phone=case.new_phone,
             statement=case.statement,
             state=case.state,
             approvals=case.approvals,
@@ -170,13 +197,7 @@ class RecoveryMutation:
             statement=input.statement,
             address=info.context.address,
         )
-        return RequestRecoveryReviewSuccess(
-            review=RecoveryReview(
-                id=strawberry.ID(ids.encode("RecoveryCase", case.id)),
-                usable_from=case.usable_from,
-                expires_at=case.expires_at,
-            )
-        )
+        return RequestRecoveryReviewSuccess(review=RecoveryReview.of(case))
 
     @fields.mutation(
         calls=recoveries.object_to_recovery,

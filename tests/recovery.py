@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 
@@ -12,7 +13,13 @@ from domain.identity import ANONYMOUS, CodePurpose, Role, Status, Viewer
 from domain.proofs import Action, Passkey
 from domain.recovery import Identity
 from infra import hashing
-from resolvers import password_resets, phone_changes, proof_challenges, recoveries
+from resolvers import (
+    password_resets,
+    phone_changes,
+    phone_replacements,
+    proof_challenges,
+    recoveries,
+)
 from resolvers.password_resets import SecondProof
 from services import notice_delivery
 from services import people as persons
@@ -203,3 +210,56 @@ async def decided(
     return await recoveries.decide_recovery(
         member, case_id=case.id, approve=approve, reason="已回拨核实", expected_version=version
     )
+
+
+async def replacement_begun(
+    superuser: asyncpg.Connection, phone: str, new_phone: str
+) -> tuple[phone_replacements.Opened, str]:
+    """A lost phone that is to be replaced by another, and the code on its way to that one."""
+    opened = await phone_replacements.request_phone_replacement(
+        ANONYMOUS, phone=phone, new_phone=new_phone, address=address(), language="zh-CN"
+    )
+    return opened, await make.code_of(superuser, new_phone, CodePurpose.REPLACE_PHONE)
+
+
+async def replacement_claimed(
+    opened: phone_replacements.Opened, code: str, claimed: Identity
+) -> recoveries.Case:
+    """Staff asked, by whoever has the new phone and says who they are."""
+    return await phone_replacements.request_phone_replacement_review(
+        ANONYMOUS,
+        secret=opened.secret,
+        code=code,
+        claimed=claimed,
+        statement="手机掉进海里了",
+        address=address(),
+    )
+
+
+async def replacement_completed(
+    opened: phone_replacements.Opened, code: str, case_id: UUID | None
+) -> None:
+    await phone_replacements.complete_phone_replacement(
+        ANONYMOUS, secret=opened.secret, code=code, case_id=case_id, address=address()
+    )
+
+
+async def replacement_asked(
+    superuser: asyncpg.Connection, owner: Owner, new_phone: str
+) -> recoveries.Case:
+    """A request for another number, by the owner without the old one; a minute has gone by."""
+    opened, code = await replacement_begun(superuser, owner.phone, new_phone)
+    case = await replacement_claimed(opened, code, owner.identity)
+    await make.pass_time(superuser, 61)
+    return case
+
+
+async def replacement_approved(
+    superuser: asyncpg.Connection, owner: Owner, new_phone: str
+) -> recoveries.Case:
+    """The same, approved by two, and the owner had time to object."""
+    case = await replacement_asked(superuser, owner, new_phone)
+    await decided(await make.staff(Role.SUPPORT), case, 1)
+    await decided(await make.staff(Role.COMPLIANCE), case, 2)
+    await make.pass_time(superuser, 12 * 3_600)
+    return case

@@ -57,6 +57,7 @@ HOMES = {
     "logins": "identity/logins.py",
     "passkeys": "identity/passkeys.py",
     "phone_changes": "identity/phone_changes.py",
+    "phone_replacements": "identity/phone_replacements.py",
     "pins": "identity/pins.py",
     "proof_challenges": "identity/proof_challenges.py",
     "proofs": "identity/proofs.py",

@@ -166,12 +166,12 @@ class ResetProofInvalid(Refusal):
 
 
 class PhoneChangeInvalid(Refusal):
-    """A code is wrong or too old, the change was used or tried too often, or the new number can't
-    be had; which of them is not told."""
+    """A code is wrong or too old, the change was used or tried too often, whose account it is was
+    not shown, or the new number can't be had; which of them is not told."""
 
     watched = True
-    en = "The number could not be changed. Please check both codes, or start again."
-    zh = "未能更换手机号，请核对两个验证码或重新开始。"
+    en = "The number could not be changed. Please check what you entered, or start again."
+    zh = "未能更换手机号，请核对输入的信息或重新开始。"
 
 
 class IdentityInvalid(Refusal):

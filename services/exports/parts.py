@@ -24,6 +24,7 @@ NOT_EXPORTED: dict[str, str] = {
     "login_challenge": "hashes and a deadline of five minutes; the login itself is a session",
     "password_reset": "hashes and a deadline of five minutes; a reset is among the notices",
     "phone_change": "a deadline of five minutes; that the number was changed is among the notices",
+    "phone_replacement": "a deadline of five minutes; what staff are asked is among the recoveries",
     "proof_challenge": "hashes and a deadline of five minutes; what was proven is exported",
     "ledger.proof": "used up within minutes; which payment was proven, the requests show",
     "audit_leaf": "hashes of the audit log",

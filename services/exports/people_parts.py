@@ -54,7 +54,7 @@ async def _opened_recoveries(read: Snapshot, owner: Owner, rows: Rows) -> Dicts:
 
 # What was written to staff, and what became of it; not who decided.
 recoveries = pages.table(
-    "select id, statement, state, created_at, usable_from, expires_at, ended_at"
+    "select id, kind, statement, state, created_at, usable_from, expires_at, ended_at"
     " from recovery_case where user_id = $1",
     key=pages.by_time("created_at"),
     opened=_opened_recoveries,

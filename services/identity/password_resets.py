@@ -162,7 +162,7 @@ async def _identify(work: UnitOfWork, tried: Tried, identity: Identity) -> Tried
     """Only who has the code may spend the owner's few tries; a stranger can't use them up."""
     refusal = None
     if tried.code_id is not None:
-        refusal = await identification.spend_try(work, tried.phone_index)
+        refusal = await identification.spend_try(work, identification.of_owner(tried.phone_index))
     identified = await identification.is_of(work, tried.user_id, identity)
     return replace(tried, identified=identified, refusal=refusal)
 
@@ -172,7 +172,7 @@ async def withdraw(work: UnitOfWork, tried: Tried) -> None:
     await logins.succeed_at_address(work, tried.address_key)
     await codes.give_back_try(work, tried.verification_id)
     if tried.identified is not None and tried.code_id is not None:
-        await identification.give_back_try(work, tried.phone_index)
+        await identification.give_back_try(work, identification.of_owner(tried.phone_index))
     await work.execute(
         "update password_reset set tries_left = least(tries_left + 1, $2)"
         " where id = $1 and used_at is null",
@@ -250,8 +250,8 @@ async def _use_case(work: UnitOfWork, proof: ReviewedCase, tried: Tried) -> None
     """Use up what two of staff have approved, once its owner had time to object."""
     used = await work.fetchval(
         "update recovery_case set state = 'USED', version = version + 1, ended_at = $3"
-        " where id = $1 and user_id = $2 and state = 'APPROVED' and usable_from <= $3"
-        " and expires_at > $3 returning id",
+        " where id = $1 and user_id = $2 and kind = 'PASSWORD' and state = 'APPROVED'"
+        " and usable_from <= $3 and expires_at > $3 returning id",
         proof.case_id,
         tried.user_id,
         work.now,
@@ -265,7 +265,7 @@ async def _replace(work: UnitOfWork, tried: Tried, new_hash: str, *, by: str) ->
     assert user_id is not None
     await logins.forget_failures(work, user_id, phone_index=tried.phone_index)
     await logins.succeed_at_address(work, tried.address_key)
-    await identification.forget_tries(work, tried.phone_index)
+    await identification.forget_tries(work, identification.of_owner(tried.phone_index))
     version = await passwords.replace(work, user_id=user_id, new_hash=new_hash)
     if version is None:
         raise refusals.ResetProofInvalid(path=("input",))

@@ -148,8 +148,14 @@ async def confirm(work: UnitOfWork, tried: Tried, *, keep_session_id: UUID, addr
         raise wrong from None
     if not await move(work, tried.user_id, old_phone=tried.old_phone, new_phone=tried.new_phone):
         raise wrong
-    await sessions.end_all(work, tried.user_id, reason="PHONE_CHANGED", except_id=keep_session_id)
-    await _tell(work, tried, address=address)
+    await logins.know_place(work, tried.user_id, address=address)
+    await follow(
+        work,
+        tried.user_id,
+        old_phone=tried.old_phone,
+        event=f"phone-change:{tried.change_id}",
+        keep_session_id=keep_session_id,
+    )
 
 
 async def move(work: UnitOfWork, user_id: int, *, old_phone: str, new_phone: str) -> bool:
@@ -172,21 +178,40 @@ async def move(work: UnitOfWork, user_id: int, *, old_phone: str, new_phone: str
     return moved is not None
 
 
-async def _tell(work: UnitOfWork, tried: Tried, *, address: str) -> None:
-    user_id = tried.user_id
+async def follow(
+    work: UnitOfWork,
+    user_id: int,
+    *,
+    old_phone: str,
+    event: str,
+    keep_session_id: UUID | None = None,
+    approved_as: UUID | None = None,
+) -> None:
+    """What comes with another number: sessions and logins end, it is told and recorded, caution.
+
+    ``event`` names the move, once; ``approved_as`` is staff's case, where it took one. It locks the
+    account: call it last.
+    """
+    # In this order: a login that is being completed is waited for, and its session ends too.
     await challenges.void_all(work, user_id)
-    await logins.know_place(work, user_id, address=address)
-    await audit.record(work, actor_id=user_id, action="CHANGE_PHONE", object=f"user:{user_id}")
+    await sessions.end_all(work, user_id, reason="PHONE_CHANGED", except_id=keep_session_id)
+    await audit.record(
+        work,
+        actor_id=user_id,
+        action="CHANGE_PHONE",
+        object=f"user:{user_id}",
+        detail=None if approved_as is None else {"recovery_case": str(approved_as)},
+    )
     work.announce(f"user:{user_id}")
     await notices.tell(
         work,
         user_id=user_id,
         kind=NoticeKind.PHONE_CHANGED,
         params={},
-        source=f"phone-change:{tried.change_id}",
-        also_to=tried.old_phone,
+        source=event,
+        also_to=old_phone,
     )
-    await wallets.take_care(work, user_id=user_id, key=f"phone-change:{tried.change_id}")
+    await wallets.take_care(work, user_id=user_id, key=event)
 
 
 async def _void(work: UnitOfWork, user_id: int) -> None:

@@ -1,5 +1,6 @@
 """Recovery by staff: a resident with a code and no second proof, whom two of staff believe.
 
+The code is the old phone's where a password is forgotten, and the new one's where the old is lost.
 The owner is told at the request and at the decision, and has hours to object from any session.
 """
 
@@ -15,7 +16,7 @@ from domain import recovery as rules
 from domain import refusals
 from domain.identity import Viewer
 from domain.notices import NoticeKind
-from domain.recovery import CaseState
+from domain.recovery import CaseKind, CaseState
 from infra import encryption, settings
 from services import audit, notices, people
 from services.identity import password_resets
@@ -24,6 +25,7 @@ from services.unit_of_work import UnitOfWork
 
 Key = tuple[datetime, UUID]
 _STATEMENT = "recovery_case.statement"
+_NEW_PHONE = "recovery_case.new_phone"
 _WAITING = [CaseState.REQUESTED, CaseState.APPROVED_ONCE]
 _OPEN = [*_WAITING, CaseState.APPROVED]
 _TOLD = {
@@ -34,10 +36,14 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case, opened. ``name`` and ``phone`` (E.164) are the account's."""
+    """A case, opened. ``name`` and ``phone`` (E.164) are the account's.
+
+    ``new_phone`` (E.164) is where it is to move: of a PHONE case that hasn't ended.
+    """
 
     id: UUID
     user_id: int
+    kind: CaseKind
     state: CaseState
     version: int
     created_at: datetime
@@ -47,6 +53,7 @@ class Case:
     statement: str = field(repr=False)
     name: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
+    new_phone: str | None = field(default=None, repr=False)
 
 
 async def open_for(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
@@ -57,29 +64,46 @@ async def open_for(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
     if tried.user_id is None or tried.code_id is None:
         raise refusals.ResetProofInvalid(path=("input",))
     await password_resets.use(work, tried.reset_id, tried.code_id)
-    await work.execute("select id from users where id = $1 for update", tried.user_id)
-    standing = await work.fetchrow(
-        "select * from recovery_case where user_id = $1 and state = any($2::text[])"
-        " and expires_at > $3",
-        tried.user_id,
+    return await open_once(work, tried.user_id, statement=statement)
+
+
+async def open_once(
+    work: UnitOfWork, user_id: int, *, statement: str, new_phone: str | None = None
+) -> Case:
+    """The open case for a password, or for a move to ``new_phone`` (E.164); else a new one.
+
+    Of a new one the owner is told. The caller has seen what shows whose account it is.
+    """
+    kind = CaseKind.PASSWORD if new_phone is None else CaseKind.PHONE
+    await work.execute("select id from users where id = $1 for update", user_id)
+    standing = await work.fetch(
+        "select * from recovery_case where user_id = $1 and kind = $2 and state = any($3::text[])"
+        " and expires_at > $4",
+        user_id,
+        kind,
         _OPEN,
         work.now,
     )
-    if standing is not None:
-        return _case(standing)
-    case = await _open(work, tried.user_id, statement)
+    for row in standing:
+        if _new_phone(row) == new_phone:
+            return _case(row)
+    case = await _open(work, user_id, kind, statement=statement, new_phone=new_phone)
     await _tell(work, case, NoticeKind.RECOVERY_REQUESTED)
     return case
 
 
-async def _open(work: UnitOfWork, user_id: int, statement: str) -> Case:
+async def _open(
+    work: UnitOfWork, user_id: int, kind: CaseKind, *, statement: str, new_phone: str | None
+) -> Case:
     case_id = uuid4()
     delay = timedelta(seconds=settings.get_settings().recovery_delay_seconds)
     row = await work.fetchrow(
-        "insert into recovery_case(id, user_id, statement, created_at, usable_from, expires_at)"
-        " values ($1, $2, $3, $4, $5, $6) returning *",
+        "insert into recovery_case(id, user_id, kind, new_phone, statement, created_at,"
+        " usable_from, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8) returning *",
         case_id,
         user_id,
+        kind,
+        None if new_phone is None else encryption.encrypt(_NEW_PHONE, case_id, new_phone),
         encryption.encrypt(_STATEMENT, case_id, statement),
         work.now,
         work.now + delay,
@@ -87,6 +111,29 @@ async def _open(work: UnitOfWork, user_id: int, statement: str) -> Case:
     )
     assert row is not None
     return _case(row)
+
+
+async def use_for_phone(work: UnitOfWork, case_id: UUID, *, user_id: int, new_phone: str) -> bool:
+    """Use up what two of staff have approved, once its owner had time to object; False if it isn't.
+
+    It must be this user's, and for just this number (E.164).
+    """
+    row = await work.fetchrow(
+        "select * from recovery_case where id = $1 and user_id = $2 and kind = 'PHONE'"
+        " and state = 'APPROVED' and usable_from <= $3 and expires_at > $3 for update",
+        case_id,
+        user_id,
+        work.now,
+    )
+    if row is None or _new_phone(row) != new_phone:
+        return False
+    await work.execute(
+        "update recovery_case set state = 'USED', version = version + 1, ended_at = $2"
+        " where id = $1",
+        case_id,
+        work.now,
+    )
+    return True
 
 
 async def decide(
@@ -148,8 +195,10 @@ async def _step(work: UnitOfWork, row: asyncpg.Record, member_id: int, *, approv
 async def object_to(work: UnitOfWork, user_id: int, *, case_id: UUID | None = None) -> int:
     """The owner is here and has not asked for it (None: for any): how many cases this ends."""
     rows = await work.fetch(
-        "update recovery_case set state = 'OBJECTED', version = version + 1, ended_at = $3"
-        " where user_id = $1 and state = any($2::text[]) and id = coalesce($4, id) returning id",
+        "with mine as (select id from recovery_case where user_id = $1"
+        " and state = any($2::text[]) and id = coalesce($4, id) order by id for update)"
+        " update recovery_case set state = 'OBJECTED', version = version + 1, ended_at = $3"
+        " where id in (select id from mine) returning id",
         user_id,
         _OPEN,
         work.now,
@@ -205,10 +254,16 @@ def open_statement(case_id: UUID, sealed: bytes) -> str:
     return encryption.decrypt(_STATEMENT, case_id, sealed)
 
 
+def _new_phone(row: asyncpg.Record) -> str | None:
+    sealed = row["new_phone"]
+    return encryption.decrypt(_NEW_PHONE, row["id"], sealed) if sealed else None
+
+
 def _case(row: asyncpg.Record, name: str = "", phone: str = "") -> Case:
     return Case(
         id=row["id"],
         user_id=row["user_id"],
+        kind=CaseKind(row["kind"]),
         state=CaseState(row["state"]),
         version=row["version"],
         created_at=row["created_at"],
@@ -218,4 +273,5 @@ def _case(row: asyncpg.Record, name: str = "", phone: str = "") -> Case:
         statement=open_statement(row["id"], row["statement"]),
         name=name,
         phone=phone,
+        new_phone=_new_phone(row),
     )

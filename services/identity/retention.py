@@ -31,6 +31,7 @@ _RUN_OUT: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("login_challenge", "created_at < $1"),
         ("password_reset", "created_at < $1"),
         ("phone_change", "created_at < $1"),
+        ("phone_replacement", "created_at < $1"),
     ),
     Rule.RECOVERIES: (("recovery_case", "expires_at < $1"),),
     Rule.SESSIONS: (("session", "least(refresh_expires_at, revoked_at) < $1"),),
@@ -53,6 +54,7 @@ _ANSWERED = {
     "step_up": "user_id = $1",
     "password_reset": "phone_index = $1",
     "phone_change": "user_id = $1",
+    "phone_replacement": "(old_phone_index = $1 or new_phone_index = $1)",
 }
 # What closing does, by table, in this order. $1 is the user's id, or what stands for the user
 # there.
@@ -153,6 +155,7 @@ async def pseudonymise(work: UnitOfWork, user_id: int) -> None:
     values: dict[str, object] = {
         "verification_code": [row["phone_index"], codes.subject_of(user_id)],
         "password_reset": row["phone_index"],
+        "phone_replacement": row["phone_index"],
         "recipient_lookup": transfers.lookup_keys(user_id),
     }
     for table, statement in AT_CLOSING.items():

@@ -33,7 +33,7 @@ from tests.demo.stage import (
     money,
     new_phone,
 )
-from tests.e2e import identities
+from tests.e2e import identities, recoveries
 
 REGISTRATIONS = """{ staff { registrationQueue(last: 20) {
   edges { node { id displayName } } } } }"""
@@ -364,27 +364,17 @@ async def _left(url: str) -> None:
         await connection.close()
 
 
-REQUEST_RESET = """mutation($input: RequestPasswordResetInput!) {
-  requestPasswordReset(input: $input) { __typename
-    ... on RequestPasswordResetSuccess { challenge { id } } } }"""
-REQUEST_REVIEW = """mutation($input: RequestRecoveryReviewInput!) {
-  requestRecoveryReview(input: $input) { __typename } }"""
-
-
 async def _ask_staff_for_help(stage: Stage, person: Person, told: Told) -> None:
-    """A resident who has lost both password and passkey says what has happened."""
-    told.words["statement"] = "钱包和手机都在地铁上被偷"
-    async with Client(stage.world.api_url) as stranger:
-        asked = stage.success(await stranger.mutate(REQUEST_RESET, phone=person.phone))
-        code, _ = await code_from_sms(stage.world, person.phone, about="重置密码")
-        told.digits["reset code"] = code
-        reviewed = await stranger.mutate(
-            REQUEST_REVIEW,
-            challengeId=asked["challenge"]["id"],
-            code=code,
-            statement=told.words["statement"],
-        )
-        stage.success(reviewed)
+    """A resident who has lost both password and passkey, and one whose phone is lost."""
+    told.words |= {"statement": "钱包和手机都在地铁上被偷", "lost how": "手机掉进深圳湾里了"}
+    told.digits["reset code"] = await recoveries.ask_for_password(
+        stage, person, told.words["statement"]
+    )
+    phone = new_phone()
+    told.words["number to move to"] = phone.removeprefix("+86")
+    told.digits["replacement code"] = await recoveries.ask_for_number(
+        stage, person, phone, told.words["lost how"]
+    )
 
 
 async def _staff(stage: Stage, exits: AsyncExitStack, role: str) -> Person:

@@ -11,7 +11,7 @@ from domain.identity import Role
 from domain.proofs import Pin
 from domain.recovery import Identity
 from infra import hashing
-from resolvers import password_resets, pins, recoveries
+from resolvers import password_resets, phone_replacements, pins, recoveries
 from resolvers.viewer import ANONYMOUS
 from services import people as services_people
 from tests import passkeys as keys
@@ -188,6 +188,78 @@ async def moving_to_another_number(superuser: asyncpg.Connection) -> Case:
             " from users u where id = $1",
             owner.viewer.user_id,
             services_people.phone_index(number),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.phone_replacements.request_phone_replacement")
+async def losing_a_phone(superuser: asyncpg.Connection) -> Case:
+    old, new, address = people.phone(), people.phone(), lost.address()
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.RateLimited):  # a code is on its way
+            await phone_replacements.request_phone_replacement(
+                ANONYMOUS, phone=old, new_phone=new, address=address, language="zh-CN"
+            )
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select count(*), (select count(*) from verification_code v"
+            " where v.phone_index = r.new_phone_index) from phone_replacement r"
+            " where old_phone_index = $1 group by new_phone_index",
+            services_people.phone_index(old),
+        ),
+    )
+
+
+@VERBS.covering("resolvers.phone_replacements.request_phone_replacement_review")
+async def asking_staff_for_another_number(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    opened, code = await lost.replacement_begun(superuser, owner.phone, people.phone())
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.PhoneChangeInvalid):  # it was asked: the owner was told
+            await lost.replacement_claimed(opened, code, owner.identity)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select kind, state, version, (select array_agg(n.kind order by seq) from notice n"
+            " where n.user_id = c.user_id) from recovery_case c where user_id = $1",
+            owner.viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering(
+    "resolvers.phone_replacements.complete_phone_replacement",
+    "resolvers.phone_replacements._tried",
+)
+async def moving_without_the_old_phone(superuser: asyncpg.Connection) -> Case:
+    owner, new = await lost.owner(superuser), people.phone()
+    case = await lost.replacement_approved(superuser, owner, new)
+    opened, code = await lost.replacement_begun(superuser, owner.phone, new)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.PhoneChangeInvalid):  # it has moved: `login` will tell
+            await lost.replacement_completed(opened, code, case.id)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select version, phone_index = $2, (select array_agg(kind order by seq) from notice"
+            " where user_id = u.id), (select count(*) from audit_entry where actor_id = u.id),"
+            " (select state || version || length(new_phone) from recovery_case"
+            "   where user_id = u.id),"
+            " (select count(*) from session where user_id = u.id and revoked_at is null),"
+            " (select caution_until > ledger.now() from ledger.account where owner_id = u.id)"
+            " from users u where id = $1",
+            owner.viewer.user_id,
+            services_people.phone_index(new),
         ),
     )
 

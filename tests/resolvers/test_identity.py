@@ -132,6 +132,7 @@ async def test_who_may_ask_for_which_code(superuser: asyncpg.Connection) -> None
         CodePurpose.LOGIN,
         CodePurpose.PAYMENT,
         CodePurpose.CHANGE_PHONE,
+        CodePurpose.REPLACE_PHONE,
         CodePurpose.RESET_PASSWORD,
     ):
         with pytest.raises(refusals.InvalidInput) as caught:

@@ -208,3 +208,55 @@ async def test_staff_stand_in_for_the_second_proof_unless_the_owner_objects(
     for case_id, ended in (("x", 0), (review["id"], 1), (None, 0)):
         answer = await ask(OBJECT, owner.viewer, recoveryCaseId=case_id)
         assert answer["ended"] == ended
+
+
+REPLACE = """mutation($input: RequestPhoneReplacementInput!) {
+  answer: requestPhoneReplacement(input: $input) { __typename
+  ... on RequestPhoneReplacementSuccess { challengeId resendAfterSeconds }
+  ... on Error { code path } } }"""
+CLAIM = """mutation($input: RequestPhoneReplacementReviewInput!) {
+  answer: requestPhoneReplacementReview(input: $input) { __typename
+  ... on RequestPhoneReplacementReviewSuccess { review { id } } ... on Error { code path } } }"""
+MOVE = """mutation($input: CompletePhoneReplacementInput!) {
+  answer: completePhoneReplacement(input: $input) { __typename
+  ... on CompletePhoneReplacementSuccess { signInAgain } ... on Error { code path } } }"""
+NEW_PHONES = """query { staff { recoveryCases(first: 5) {
+  edges { node { id kind phone newPhone } } } } }"""
+
+
+async def _waits(superuser: asyncpg.Connection, phone: str, new: str) -> dict[str, object]:
+    """A challenge, and the code on its way to the new phone."""
+    asked = await ask(REPLACE, phone=phone, newPhone=new)
+    code = await make.code_of(superuser, new, CodePurpose.REPLACE_PHONE)
+    return {"challengeId": asked["challengeId"], "code": code}
+
+
+async def test_an_account_moves_without_its_phone_by_two_of_staff(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner, new = await lost.owner(superuser), make.phone()
+    given = {
+        **await _waits(superuser, owner.phone, new),
+        "name": lost.NAME,
+        "idNumberLast6": owner.number[-6:],
+        "statement": "手机掉进海里了",
+    }
+    wrong = await ask(CLAIM, **{**given, "name": "李雷"})
+    assert (wrong["code"], wrong["path"]) == ("PHONE_CHANGE_INVALID", ["input"])
+    review_id = (await ask(CLAIM, **given))["review"]["id"]
+    for version, role in enumerate((Role.SUPPORT, Role.COMPLIANCE), 1):
+        member = await make.staff(role)
+        found = await schema.execute(NEW_PHONES, context_value=Context(viewer=member))
+        assert found.data is not None
+        [edge] = found.data["staff"]["recoveryCases"]["edges"]
+        seen = {"id": review_id, "kind": "PHONE", "phone": owner.phone, "newPhone": new}
+        assert edge["node"] == seen
+        decision = {"recoveryCaseId": review_id, "approve": True, "reason": "已回拨核实"}
+        assert (await ask(DECIDE, member, **decision, expectedVersion=version))["state"]
+    await make.pass_time(superuser, 12 * 3_600)
+    ready = await _waits(superuser, owner.phone, new)
+    nothing = await ask(MOVE, **ready, recoveryCaseId="x")
+    assert (nothing["code"], nothing["path"]) == ("PHONE_CHANGE_INVALID", ["input"])
+    done = await ask(MOVE, **ready, recoveryCaseId=review_id)
+    assert done == {"__typename": "CompletePhoneReplacementSuccess", "signInAgain": True}
+    assert await ask(MOVE, **ready, recoveryCaseId=review_id) == nothing

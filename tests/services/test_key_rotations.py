@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -104,8 +104,9 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
         )
         await _gone_and_copied(superuser, person)
         recovery: Any = await superuser.fetchval(
-            "insert into recovery_case(user_id, statement, usable_from, expires_at)"
-            " values ($1, 'x', ledger.now() + interval '13 h', ledger.now() + interval '2 days')"
+            "insert into recovery_case(user_id, kind, new_phone, statement, usable_from,"
+            " expires_at) values ($1, 'PHONE', 'x', 'x', ledger.now() + interval '13 h',"
+            " ledger.now() + interval '2 days')"
             " returning id",
             person,
         )
@@ -116,6 +117,7 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
             "recovery_case": recovery,
             "passkey": passkey,
             "phone_change": change,
+            "phone_replacement": await _phone_replacement(superuser),
             "push_token": token,
             "risk_case": case,
             "users": person,
@@ -137,6 +139,14 @@ async def furnish(superuser: asyncpg.Connection, count: int) -> None:
                 rows[column.table],
                 _value(column, rows[column.table]),
             )
+
+
+async def _phone_replacement(superuser: asyncpg.Connection) -> UUID:
+    return await superuser.fetchval(
+        "insert into phone_replacement(old_phone_index, new_phone_index, new_phone, secret_hash,"
+        " verification_id, expires_at) values ('a', 'b', 'x', gen_random_uuid()::text,"
+        " gen_random_uuid(), ledger.now() + interval '5 minutes') returning id"
+    )
 
 
 async def _gone_and_copied(superuser: asyncpg.Connection, person: int) -> None:

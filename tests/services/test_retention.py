@@ -131,6 +131,8 @@ async def test_what_waits_for_an_answer_or_a_decision_goes_with_the_account(
     owner = recovery.Owner(viewer, number, "", key)
     device = await recovery.with_device(owner)
     await recovery.change_asked(owner, device, people.phone())
+    await recovery.replacement_begun(superuser, number, people.phone())
+    await recovery.replacement_begun(superuser, people.phone(), number)
     await people.pass_time(superuser, 61)
     await recovery.asked(number)
     check_id = await identity_check(superuser, viewer, name="欧阳锋", id_number=people.id_number())
@@ -145,7 +147,7 @@ async def test_what_waits_for_an_answer_or_a_decision_goes_with_the_account(
     assert await closing_states(superuser, viewer) == ["CLOSED"]
     after = _dump(database.superuser_url)
     assert [name for name, value in known.items() if value in after] == []
-    for table in ("password_reset", "phone_change"):
+    for table in ("password_reset", "phone_change", "phone_replacement"):
         assert await superuser.fetchval(f"select count(*) from {table}") == 0
     left = await superuser.fetch("select id from verification_code where subject like 'user %'")
     assert [row["id"] for row in left] == [waiting[1]], "that of somebody else"
