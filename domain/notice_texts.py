@@ -219,6 +219,13 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "A sign-in of yours was used twice, so somebody may have copied it. We ended it. Please "
         "sign in again and look at the list of your devices.",
     ),
+    NoticeKind.SIGNED_OUT_BY_STAFF: (
+        "您已被退出登录",
+        "为保障您的账户安全，工作人员已将您的账户在所有设备上退出登录。请重新登录；如有疑问，请联系客服。",
+        "You were signed out",
+        "For your safety our staff signed you out everywhere. Please sign in again; if in doubt, "
+        "call our hotline.",
+    ),
     NoticeKind.PASSKEY_ADDED: (
         "已添加通行密钥",
         "您的账户添加了一个新的通行密钥。如非本人操作，请立即冻结钱包并更改密码。",

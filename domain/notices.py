@@ -47,6 +47,7 @@ class NoticeKind(StrEnum):
     NEW_DEVICE = "NEW_DEVICE"
     DEVICE_REVOKED = "DEVICE_REVOKED"
     SESSION_MISUSED = "SESSION_MISUSED"
+    SIGNED_OUT_BY_STAFF = "SIGNED_OUT_BY_STAFF"
     PASSKEY_ADDED = "PASSKEY_ADDED"
     PASSKEY_REMOVED = "PASSKEY_REMOVED"
     PASSKEY_REFUSED = "PASSKEY_REFUSED"
@@ -94,6 +95,7 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.NEW_DEVICE,
         NoticeKind.DEVICE_REVOKED,
         NoticeKind.SESSION_MISUSED,
+        NoticeKind.SIGNED_OUT_BY_STAFF,
         NoticeKind.PASSKEY_ADDED,
         NoticeKind.PASSKEY_REMOVED,
         NoticeKind.PASSKEY_REFUSED,

@@ -43,7 +43,9 @@ ACTS: dict[str, tuple[str, ...]] = {
     ),
     "proofs": ("prove", "step_up"),
     "residents": ("freeze_for_caller",),
-    "sessions": ("refresh_session", "logout", "revoke_session", "logout_everywhere"),
+    "sessions": (
+        "refresh_session", "logout", "revoke_session", "logout_everywhere", "end_sessions",
+    ),
     "staffing": ("appoint_staff", "change_staff_role", "dismiss_staff", "decide_role_change"),
     "totp": ("enrol_totp", "confirm_totp", "remove_totp"),
     "wallets": ("freeze_my_wallet", "unfreeze_my_wallet", "set_payment_allowance"),

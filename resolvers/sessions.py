@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from domain import refusals
-from domain.identity import Status
-from resolvers.viewer import ANONYMOUS, ANYONE, SIGNED_IN, Viewer, access, also_enrolling
-from services import audit
-from services.identity import challenges, sessions
+from domain import inputs, refusals
+from domain.identity import Role, Status
+from domain.notices import NoticeKind
+from domain.staffing import REASON_LENGTH_MAX
+from resolvers.viewer import (
+    ANONYMOUS,
+    ANYONE,
+    SIGNED_IN,
+    Viewer,
+    access,
+    also_enrolling,
+    elevated,
+    staff,
+)
+from services import audit, notices, people
+from services.identity import challenges, proofs, sessions
 from services.identity.sessions import Issued, Key, Session
-from services.unit_of_work import snapshot, unit_of_work
+from services.unit_of_work import UnitOfWork, snapshot, unit_of_work
 
 State = Literal["none", "valid", "ended", "bad"]
 Standing = Literal["STAYS", "COMES_BACK", "OVER"]
@@ -102,6 +113,46 @@ async def logout_everywhere(viewer: Viewer, *, except_this: bool) -> int:
         return await sessions.end_all(
             work, viewer.user_id, reason="LOGOUT_EVERYWHERE", except_id=kept
         )
+
+
+@access(elevated(staff(Role.RISK, Role.ADMIN)))
+async def end_sessions(viewer: Viewer, *, user_id: int, reason: str) -> int:
+    """End somebody else's sessions, logins and proofs under way; how many sessions there were.
+
+    Whoever had any is told. Raises InvalidInput, NotFound, ReviewerIsParty (one's own).
+    """
+    kept = inputs.needed_text(reason, "input", "reason", length_max=REASON_LENGTH_MAX)
+    if user_id == viewer.user_id:
+        raise refusals.ReviewerIsParty(path=("input", "userId"))
+    async with unit_of_work() as work:
+        person = (await people.find(work, [user_id])).get(user_id)
+        if person is None or person.status is Status.CLOSED:
+            raise refusals.NotFound(path=("input", "userId"))
+        # In this order, as in `logout_everywhere`.
+        await challenges.void_all(work, user_id)
+        await proofs.void_all(work, user_id)
+        ended = await sessions.end_all(work, user_id, reason="ENDED_BY_STAFF")
+        await audit.record(
+            work,
+            actor_id=viewer.user_id,
+            action="END_SESSIONS",
+            object=f"user:{user_id}",
+            detail={"sessions": ended},
+            reason=kept,
+        )
+        if ended:
+            await _tell_signed_out(work, user_id)
+    return ended
+
+
+async def _tell_signed_out(work: UnitOfWork, user_id: int) -> None:
+    await notices.tell(
+        work,
+        user_id=user_id,
+        kind=NoticeKind.SIGNED_OUT_BY_STAFF,
+        params={},
+        source=f"signed out:{work.now.isoformat()}",
+    )
 
 
 @access(SIGNED_IN)

@@ -15,6 +15,7 @@ from uuid import UUID
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from domain import refusals as no
 from resolvers import nodes
 from schema import fields, ids, pagination
 from schema.context import Info
@@ -51,6 +52,14 @@ def uuid_of(id: str, kind: str) -> UUID | None:
     key = ids.decode(id, kind)
     made = uuids([key]) if key is not None else []
     return made[0] if made else None
+
+
+def user_of(id: str, *path: str) -> int:
+    """The number in a user's global id. Raises NotFound for any other text."""
+    key = ids.decode(id, "User")
+    if key is None or not key.isdecimal() or len(key) > 19 or int(key) >= 2**63:
+        raise no.NotFound(path=path)
+    return int(key)
 
 
 def time_and_uuid(key: pagination.Key | None) -> tuple[datetime, UUID] | None:

@@ -58,6 +58,7 @@ enums.described(
     NEW_DEVICE="Somebody signed in on a device that was not known.",
     DEVICE_REVOKED="A device was removed and signed out.",
     SESSION_MISUSED="A refresh token was used twice, so its session was ended.",
+    SIGNED_OUT_BY_STAFF="Staff ended all sessions of the user.",
     PASSKEY_ADDED="A passkey was added.",
     PASSKEY_REMOVED="A passkey was removed.",
     PASSKEY_REFUSED="A passkey was refused, because it may have been copied.",

@@ -10,9 +10,8 @@ from domain import identity
 from domain import refusals as no
 from domain.ledger import AccountStatus, FreezeLevel
 from resolvers import residents
-from schema import fields, ids, risk
+from schema import fields, ids, nodes, risk
 from schema.context import Info
-from schema.staffing import user_of
 from schema.wallets import FREEZE_LEVELS, STATUSES, WalletStatus
 from services import residents as rows
 from services.risk_cases import Case
@@ -124,7 +123,7 @@ class ResidentStaff:
     )
     async def resident_in_full(self, info: Info, user_id: strawberry.ID, reason: str) -> Resident:
         found = await residents.resident_in_full(
-            info.context.viewer, user_id=user_of(user_id, "userId"), reason=reason
+            info.context.viewer, user_id=nodes.user_of(user_id, "userId"), reason=reason
         )
         return Resident.of(found)
 

@@ -14,7 +14,6 @@ from resolvers import risk
 from schema import enums, fields, ids, nodes, pagination
 from schema.context import Info
 from schema.scalars import Money
-from schema.staffing import user_of
 from services.risk_cases import Case
 
 enums.described(
@@ -257,7 +256,7 @@ class RiskMutation:
     async def freeze_wallet(self, info: Info, input: FreezeWalletInput) -> FreezeWalletSuccess:
         row = await risk.freeze_wallet(
             info.context.viewer,
-            user_id=user_of(input.user_id, "input", "userId"),
+            user_id=nodes.user_of(input.user_id, "input", "userId"),
             reason=input.reason,
             key=input.idempotency_key,
             level=input.level or FreezeLevel.DEBIT_BLOCK,

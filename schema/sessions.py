@@ -133,6 +133,21 @@ class LogoutEverywhereInput:
     )
 
 
+@strawberry.input(description="Whose sessions staff end, and why.")
+class EndSessionsInput:
+    """See `resolvers.sessions.end_sessions`."""
+
+    user_id: strawberry.ID = strawberry.field(description="As `resident` or `riskCases` gave it.")
+    reason: str = strawberry.field(description="For the audit log, up to 200 characters.")
+
+
+@strawberry.type(description="Somebody is signed out everywhere.")
+class EndSessionsSuccess:
+    """Whoever had a session is told by SMS."""
+
+    ended: int = strawberry.field(description="How many sessions there were.")
+
+
 @strawberry.type(description="The session is over.")
 class RevokeSessionSuccess:
     """Also if it was over before."""
@@ -213,6 +228,21 @@ class SessionMutation:
             info.context.viewer, except_this=bool(input.except_this)
         )
         return LogoutEverywhereSuccess(sessions_ended=ended)
+
+    @fields.mutation(
+        calls=sessions.end_sessions,
+        description="End all sessions of somebody else, on all their connections at once, and "
+        "whatever sign-in or proof is under way; they are told. Recorded. For RISK and ADMIN, "
+        "elevated.",
+        refuses=(no.NotFound, no.ReviewerIsParty),
+    )
+    async def end_sessions(self, info: Info, input: EndSessionsInput) -> EndSessionsSuccess:
+        ended = await sessions.end_sessions(
+            info.context.viewer,
+            user_id=nodes.user_of(input.user_id, "input", "userId"),
+            reason=input.reason,
+        )
+        return EndSessionsSuccess(ended=ended)
 
 
 async def _load(viewer: Caller, keys: list[str]) -> Mapping[str, Session]:

@@ -107,14 +107,6 @@ def _user(user_id: int) -> strawberry.ID:
     return strawberry.ID(ids.encode("User", user_id))
 
 
-def user_of(id: str, *path: str) -> int:
-    """The number in a user's global id. Raises NotFound for any other text."""
-    key = ids.decode(id, "User")
-    if key is None or not key.isdecimal() or len(key) > 19 or int(key) >= 2**63:
-        raise no.NotFound(path=path)
-    return int(key)
-
-
 @strawberry.type
 class StaffingStaff:
     """The part of Staff about staff."""
@@ -266,7 +258,7 @@ class StaffingMutation:
     ) -> ChangeStaffRoleSuccess:
         change = await staffing.change_staff_role(
             info.context.viewer,
-            user_id=user_of(input.staff_id, "input", "staffId"),
+            user_id=nodes.user_of(input.staff_id, "input", "staffId"),
             role=input.role,
             reason=input.reason,
         )
@@ -280,7 +272,7 @@ class StaffingMutation:
     async def dismiss_staff(self, info: Info, input: DismissStaffInput) -> DismissStaffSuccess:
         change = await staffing.dismiss_staff(
             info.context.viewer,
-            user_id=user_of(input.staff_id, "input", "staffId"),
+            user_id=nodes.user_of(input.staff_id, "input", "staffId"),
             reason=input.reason,
         )
         return DismissStaffSuccess(role_change=RoleChange.of(change))

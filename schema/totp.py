@@ -6,9 +6,9 @@ import strawberry
 
 from domain import refusals as no
 from resolvers import totp
-from schema import fields
+from schema import fields, nodes
 from schema.context import Info
-from schema.staffing import StaffMember, user_of
+from schema.staffing import StaffMember
 
 
 @strawberry.type
@@ -105,7 +105,7 @@ class TotpMutation:
     async def remove_totp(self, info: Info, input: RemoveTotpInput) -> RemoveTotpSuccess:
         member = await totp.remove_totp(
             info.context.viewer,
-            user_id=user_of(input.staff_id, "input", "staffId"),
+            user_id=nodes.user_of(input.staff_id, "input", "staffId"),
             reason=input.reason,
             passkeys_too=bool(input.passkeys_too),
         )

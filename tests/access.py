@@ -161,6 +161,7 @@ MAY: dict[str, frozenset[str]] = {
         ADMIN,
     ),
     **dict.fromkeys(("Staff.members", "Staff.roleChanges"), ADMIN | {"AUDITOR"}),
+    "Mutation.endSessions": RISK | ADMIN,
     "Staff.resident": RISK | {"SUPPORT", "COMPLIANCE"},
     "Staff.residentInFull": RISK | {"COMPLIANCE"},
     "Mutation.staffFreezeForCaller": RISK | {"SUPPORT"},
@@ -197,6 +198,7 @@ ELEVATED = {
     "Mutation.removeTotp",
     "Mutation.decideRecovery",
     "Staff.recoveryCases",
+    "Mutation.endSessions",
 }
 """What asks of whoever may do it that they have just proved anew who they are."""
 

@@ -16,7 +16,7 @@ import msgspec
 from domain import ledger, proofs, refusals
 from domain.identity import PROOF_LIFE_SECONDS, CodePurpose, KycLevel, Viewer
 from domain.ledger import Instruction, Operation
-from domain.proof_challenges import Purpose
+from domain.proof_challenges import LIFE_SECONDS, Purpose
 from domain.proofs import Action, Facts, Method, PinAndCode, Rule, Terms
 from infra import encryption
 from services import people
@@ -218,6 +218,28 @@ async def try_code(
 def code_purpose(challenge: Challenge) -> CodePurpose:
     """What a code for this challenge is asked for by."""
     return CodePurpose.STEP_UP if challenge.purpose is Purpose.STEP_UP else CodePurpose.PAYMENT
+
+
+async def void_all(work: UnitOfWork, user_id: int) -> None:
+    """Nothing that this user has begun to prove is worth anything: open challenges, step-ups.
+
+    Call it before sessions are ended: whoever answers a challenge holds it first.
+    """
+    await work.execute(
+        "update proof_challenge set used_at = $2, answer_hash = ''::bytea where id in"
+        " (select id from proof_challenge where user_id = $1 and created_at > $3"
+        " and used_at is null order by id for update) and used_at is null",
+        user_id,
+        work.now,
+        work.now - timedelta(seconds=LIFE_SECONDS),
+    )
+    await work.execute(
+        "update step_up set used_at = $2 where user_id = $1 and created_at > $3"
+        " and used_at is null",
+        user_id,
+        work.now,
+        work.now - timedelta(seconds=PROOF_LIFE_SECONDS),
+    )
 
 
 async def use_step_up(

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from infra import running
+from schema import ids
 from tests.demo import __main__ as demo
 from tests.demo import documents
 from tests.demo.client import Client, GraphQLError, Live
@@ -22,6 +23,9 @@ from tests.e2e.survivors import close_code, until
 
 # Sooner than the sweep of a socket, which looks every five seconds.
 AT_ONCE_SECONDS = 4
+END_SESSIONS = """mutation($input: EndSessionsInput!) {
+  endSessions(input: $input) { __typename
+    ... on EndSessionsSuccess { ended } ... on Error { code message } } }"""
 SESSION_ENDED, COME_BACK = 4403, 1012
 
 
@@ -119,6 +123,28 @@ async def test_what_ends_a_session_ends_its_next_request_and_its_sockets_in_anot
     assert await ended_with(live) == SESSION_ENDED
     assert stays._socket.close_code is None
     assert not await refused(owner), "the session that asked goes on"
+    assert (await person.refresh())["code"] == "SESSION_INVALID"
+
+
+async def test_staff_end_every_session_of_somebody_in_every_process(
+    stage: Stage, exits: AsyncExitStack, other_url: str
+) -> None:
+    person, stranger = await signed_in(stage, exits, 1), await signed_in(stage, exits, 2)
+    client, live = await away(person, exits, other_url)
+    _, stays = await away(stranger, exits, other_url)
+    mine = (await person.client.run("{ viewer { id } }"))["viewer"]["id"]
+    risk = Person.of_city(stage, stage.world.login("RISK"))
+    exits.push_async_callback(risk.close)
+    await risk.sign_in()
+    await risk.elevate("来电称手机被盗")
+    user_id = ids.encode("User", ids.decode(mine, "Viewer"))
+    ended = await risk.client.mutate(END_SESSIONS, userId=user_id, reason="手机被盗")
+    assert stage.success(ended)["ended"] >= 1
+
+    assert await refused(client)
+    assert await refused(person.client)
+    assert await ended_with(live) == SESSION_ENDED
+    assert stays._socket.close_code is None
     assert (await person.refresh())["code"] == "SESSION_INVALID"
 
 

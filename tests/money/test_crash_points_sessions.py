@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from domain import refusals
-from domain.identity import ANONYMOUS
+from domain.identity import ANONYMOUS, Role
 from resolvers import devices, logins, sessions
 from services import people as services_people
 from services.identity.arrivals import SignedIn
@@ -166,6 +166,30 @@ async def logging_out_everywhere(superuser: asyncpg.Connection) -> Case:
             "select (select count(*) from session where user_id = $1 and revoked_at is null),"
             " (select count(*) from login_challenge where user_id = $1 and used_at is null)",
             signed_in.viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.sessions.end_sessions")
+async def ending_anothers_sessions(superuser: asyncpg.Connection) -> Case:
+    number, member = people.phone(), await people.staff(Role.RISK)
+    signed_in = await _arrived(DeviceKey(), number)
+    await people.challenged(number)
+
+    async def run() -> None:
+        await sessions.end_sessions(member, user_id=signed_in.viewer.user_id, reason="手机被盗")
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            # Told once; each call is recorded, also the one whose answer was lost.
+            "select (select count(*) from session where user_id = $1 and revoked_at is null),"
+            " (select count(*) from login_challenge where user_id = $1 and used_at is null),"
+            " (select count(*) from notice where user_id = $1 and kind = 'SIGNED_OUT_BY_STAFF'),"
+            " (select count(*) from audit_entry where actor_id = $2) > 0",
+            signed_in.viewer.user_id,
+            member.user_id,
         ),
     )
 

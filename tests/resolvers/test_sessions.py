@@ -10,10 +10,15 @@ import pytest
 
 from domain import refusals
 from domain.identity import ANONYMOUS, Role, Status, Viewer
-from resolvers import devices, sessions
+from domain.proofs import Action
+from infra import encryption
+from resolvers import devices, proof_challenges, proofs, sessions
+from services.identity import proofs as proof_verbs
 from services.identity.arrivals import SignedIn
 from services.unit_of_work import unit_of_work
+from tests import passkeys as keys
 from tests import people as make
+from tests import recovery
 from tests.demo.device import DeviceKey
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -158,6 +163,95 @@ async def test_logging_out_everywhere_ends_all_sessions_and_logins_under_way(
     with pytest.raises(refusals.LoginChallengeInvalid):
         await make.complete(challenge, key)
     await make.signed_in_again(number, key)
+
+
+async def test_staff_end_all_sessions_of_somebody_who_is_told(
+    superuser: asyncpg.Connection,
+) -> None:
+    number, key = make.phone(), DeviceKey()
+    viewer = await make.resident(superuser, number, key=key)
+    first, other = await make.signed_in_again(number, key), await second(viewer)
+    stranger = await make.registered(superuser, make.phone())
+    challenge = await make.challenged(number)
+    proof = await proof_challenges.request_step_up_challenge(
+        other.viewer, action=Action.CLOSE_ACCOUNT, subject=""
+    )
+    member = await make.staff(Role.RISK)
+    await superuser.execute("delete from ledger.outbox")
+
+    ended = await sessions.end_sessions(member, user_id=viewer.user_id, reason="手机被盗")
+
+    assert ended == 3
+    assert [await lives(one) for one in (first, other, stranger)] == [False, False, True]
+    assert (await sessions.current(other.viewer))[0] == "OVER"
+    assert await refresh(first, key) is None
+    with pytest.raises(refusals.LoginChallengeInvalid):
+        await make.complete(challenge, key)
+    open_ = "select count(*) from proof_challenge where id = $1 and used_at is null"
+    assert await superuser.fetchval(open_, proof.id) == 0
+    kinds = await superuser.fetch("select kind from notice where user_id = $1", viewer.user_id)
+    assert [row["kind"] for row in kinds].count("SIGNED_OUT_BY_STAFF") == 1
+    assert [one.phone for one in await recovery.sms_to_send(superuser)] == [number]
+    row = await superuser.fetchrow(
+        "select actor_id, action, object, detail, reason, id from audit_entry"
+        " where action = 'END_SESSIONS'"
+    )
+    assert row is not None
+    assert tuple(row)[:3] == (member.user_id, "END_SESSIONS", f"user:{viewer.user_id}")
+    assert encryption.decrypt("audit_entry.reason", row["id"], row["reason"]) == "手机被盗"
+    await make.signed_in_again(number, key)  # devices stay known
+
+
+async def test_staff_end_neither_their_own_sessions_nor_nobodys_and_others_none_at_all(
+    superuser: asyncpg.Connection,
+) -> None:
+    signed_in = await make.registered(superuser, make.phone())
+    admin = await make.staff(Role.ADMIN)
+
+    async def end(viewer: Viewer, user_id: int, reason: str = "异常登录") -> int:
+        return await sessions.end_sessions(viewer, user_id=user_id, reason=reason)
+
+    with pytest.raises(refusals.ReviewerIsParty):
+        await end(admin, admin.user_id)
+    with pytest.raises(refusals.NotFound):
+        await end(admin, 2**40)
+    with pytest.raises(refusals.InvalidInput):
+        await end(admin, signed_in.viewer.user_id, " ")
+    with pytest.raises(refusals.ElevationRequired):
+        await end(await make.staff(Role.RISK, elevated=False), signed_in.viewer.user_id)
+    for role in (Role.SUPPORT, Role.FINANCE, Role.COMPLIANCE, Role.AUDITOR):
+        with pytest.raises(refusals.NotPermitted):
+            await end(await make.staff(role), signed_in.viewer.user_id)
+    with pytest.raises(refusals.NotPermitted):
+        await end(signed_in.viewer, admin.user_id)
+    assert await lives(signed_in)
+    assert await superuser.fetchval("select count(*) from audit_entry") == 0
+    assert await superuser.fetchval("select count(*) from notice") == 0
+
+    assert await end(admin, signed_in.viewer.user_id) == 1
+    assert await end(admin, signed_in.viewer.user_id) == 0
+    assert await superuser.fetchval("select count(*) from notice") == 1, "told once"
+    await superuser.execute(
+        "update users set status = 'CLOSED' where id = $1", signed_in.viewer.user_id
+    )
+    with pytest.raises(refusals.NotFound):
+        await end(admin, signed_in.viewer.user_id)
+
+
+async def test_whatever_was_proved_before_is_worth_nothing_after_staff_ended_the_sessions(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner = await recovery.owner(superuser)
+    device = await recovery.with_device(owner)
+    proof = await keys.stepping(owner.viewer, device, Action.CLOSE_ACCOUNT)
+    proof_id = await proofs.step_up(owner.viewer, proof, action=Action.CLOSE_ACCOUNT)
+    admin = await make.staff(Role.ADMIN)
+    await sessions.end_sessions(admin, user_id=owner.viewer.user_id, reason="异常登录")
+    async with unit_of_work() as work:
+        with pytest.raises(refusals.ProofRequired):
+            await proof_verbs.use_step_up(
+                work, proof_id, user_id=owner.viewer.user_id, action=Action.CLOSE_ACCOUNT
+            )
 
 
 async def test_revoking_a_device_ends_its_sessions_and_no_others(

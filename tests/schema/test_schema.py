@@ -48,6 +48,7 @@ MOVES_NO_MONEY = {
     "refreshSession",
     "logout",
     "revokeSession",
+    "endSessions",
     "logoutEverywhere",
     "revokeDevice",
     "requestVerificationCode",
@@ -272,7 +273,11 @@ def test_a_subscription_goes_on_behind_a_cursor(name: str) -> None:
 def test_what_belongs_to_somebody_is_reached_by_its_root_alone() -> None:
     """A query can't name another user's wallet: nothing takes an owner but staff's own doors."""
     owners = [name for name, _ in values() if re.search(r"[.(](user|owner|account|wallet)Id", name)]
-    assert owners == ["Staff.residentInFull(userId)", "FreezeWalletInput.userId"]
+    assert owners == [
+        "Staff.residentInFull(userId)",
+        "EndSessionsInput.userId",
+        "FreezeWalletInput.userId",
+    ]
 
 
 def test_graphql_eslint_has_nothing_to_say() -> None:
