@@ -21,7 +21,7 @@ from resolvers.viewer import (
     staff,
 )
 from services import audit, notices, people
-from services.identity import challenges, proofs, sessions
+from services.identity import proofs, sessions
 from services.identity.sessions import Issued, Key, Session
 from services.unit_of_work import UnitOfWork, snapshot, unit_of_work
 
@@ -108,9 +108,7 @@ async def logout_everywhere(viewer: Viewer, *, except_this: bool) -> int:
     """End the caller's sessions, and whatever login is under way; how many sessions there were."""
     kept = viewer.session_id if except_this else None
     async with unit_of_work() as work:
-        # In this order: a login that is being completed is waited for, and its session ends too.
-        await challenges.void_all(work, viewer.user_id)
-        return await sessions.end_all(
+        return await sessions.shut_out(
             work, viewer.user_id, reason="LOGOUT_EVERYWHERE", except_id=kept
         )
 
@@ -128,10 +126,8 @@ async def end_sessions(viewer: Viewer, *, user_id: int, reason: str) -> int:
         person = (await people.find(work, [user_id])).get(user_id)
         if person is None or person.status is Status.CLOSED:
             raise refusals.NotFound(path=("input", "userId"))
-        # In this order, as in `logout_everywhere`.
-        await challenges.void_all(work, user_id)
+        ended = await sessions.shut_out(work, user_id, reason="ENDED_BY_STAFF")
         await proofs.void_all(work, user_id)
-        ended = await sessions.end_all(work, user_id, reason="ENDED_BY_STAFF")
         await audit.record(
             work,
             actor_id=viewer.user_id,

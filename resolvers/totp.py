@@ -9,7 +9,6 @@ from resolvers import identity
 from resolvers.viewer import SIGNED_IN, Viewer, access, also_enrolling, elevated, staff
 from services import audit, people
 from services.identity import (
-    challenges,
     logins,
     passkeys,
     second_factors,
@@ -80,12 +79,12 @@ async def remove_totp(
     async with unit_of_work() as work:
         if await staffing.role_of(work, user_id) is None:
             raise refusals.NotFound(path=("input", "staffId"))
+        # First: a login that is being completed holds the authenticator.
+        await sessions.shut_out(work, user_id, reason="AUTHENTICATOR_REMOVED")
         gone = int(await totp.remove(work, user_id))
         lost = await passkeys.remove_all(work, user_id) if passkeys_too else 0
         if not gone + lost:
             raise refusals.TotpNotSet(path=("input", "staffId"))
-        await sessions.end_all(work, user_id, reason="AUTHENTICATOR_REMOVED")
-        await challenges.void_all(work, user_id)
         await audit.record(
             work,
             actor_id=viewer.user_id,

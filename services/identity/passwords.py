@@ -10,7 +10,7 @@ from domain.notices import NoticeKind
 from domain.passwords import REMINDED_AFTER_DAYS
 from domain.recovery import RECOVERABLE
 from services import notices
-from services.identity import challenges, sessions
+from services.identity import sessions
 from services.notices import News
 from services.unit_of_work import UnitOfWork
 
@@ -35,9 +35,7 @@ async def change(
     )
     if version is None:
         raise refusals.WrongCredentials(path=("input", "password"))
-    # In this order: a login that is being completed is waited for, and its session ends as well.
-    await challenges.void_all(work, user_id)
-    await sessions.end_all(work, user_id, reason="PASSWORD_CHANGED", except_id=keep_session_id)
+    await sessions.shut_out(work, user_id, reason="PASSWORD_CHANGED", except_id=keep_session_id)
     await notices.tell(
         work,
         user_id=user_id,
@@ -63,8 +61,7 @@ async def replace(work: UnitOfWork, *, user_id: int, new_hash: str) -> int | Non
         list(RECOVERABLE),
     )
     if version is not None:
-        await sessions.end_all(work, user_id, reason="PASSWORD_RESET")
-        await challenges.void_all(work, user_id)
+        await sessions.shut_out(work, user_id, reason="PASSWORD_RESET")
         work.announce(f"user:{user_id}")
     return version
 

@@ -18,7 +18,7 @@ from domain.identity import CodePurpose
 from domain.notices import NoticeKind
 from infra import encryption
 from services import audit, notices, people, wallets
-from services.identity import challenges, codes, logins, sessions
+from services.identity import codes, logins, sessions
 from services.unit_of_work import UnitOfWork
 
 _NEW_PHONE = "phone_change.new_phone"
@@ -192,9 +192,7 @@ async def follow(
     ``event`` names the move, once; ``approved_as`` is staff's case, where it took one. It locks the
     account: call it last.
     """
-    # In this order: a login that is being completed is waited for, and its session ends too.
-    await challenges.void_all(work, user_id)
-    await sessions.end_all(work, user_id, reason="PHONE_CHANGED", except_id=keep_session_id)
+    await sessions.shut_out(work, user_id, reason="PHONE_CHANGED", except_id=keep_session_id)
     await audit.record(
         work,
         actor_id=user_id,

@@ -16,7 +16,7 @@ from domain import refusals
 from domain.identity import CodePurpose, LoginMethod, Viewer
 from infra import authenticators, device_keys
 from services import devices, people
-from services.identity import challenges, codes, passkeys, sessions, staffing, totp
+from services.identity import codes, passkeys, sessions, staffing, totp
 from services.identity.challenges import Pending
 from services.unit_of_work import Snapshot, UnitOfWork
 
@@ -184,10 +184,9 @@ async def enrolled(work: UnitOfWork, viewer: Viewer) -> None:
     if not viewer.must_enrol or viewer.session_id is None:
         return
     await sessions.strengthen(work, viewer.session_id)
-    await sessions.end_all(
+    await sessions.shut_out(
         work, viewer.user_id, reason="SECOND_FACTOR_ADDED", except_id=viewer.session_id
     )
-    await challenges.void_all(work, viewer.user_id)
 
 
 async def _strong_needed(read: Snapshot, user_id: int) -> bool:

@@ -30,6 +30,7 @@ from domain.identity import (
 from domain.notices import NoticeKind
 from infra import device_keys, encryption, settings
 from services import notices
+from services.identity import challenges
 from services.unit_of_work import Snapshot, UnitOfWork
 
 Key = tuple[datetime, UUID]
@@ -217,6 +218,18 @@ async def end(work: UnitOfWork, *, user_id: int, session_id: UUID) -> bool:
     )
 
 
+async def shut_out(
+    work: UnitOfWork, user_id: int, *, reason: str, except_id: UUID | None = None
+) -> int:
+    """End the user's sessions (all but one) and logins under way; how many sessions there were.
+
+    Call it before anything that a login locks: a login that is being completed is waited for, and
+    its session ends too.
+    """
+    await challenges.void_all(work, user_id)
+    return await end_all(work, user_id, reason=reason, except_id=except_id)
+
+
 async def end_all(
     work: UnitOfWork,
     user_id: int,
@@ -227,8 +240,8 @@ async def end_all(
 ) -> int:
     """End the user's sessions (those on a device, or all but one); how many there were.
 
-    A refresh that runs meanwhile ends with them. `challenges.void_all` ends those who wait to come
-    in. ``reason`` is a code: LOGOUT_EVERYWHERE, DEVICE_REVOKED, PASSWORD_CHANGED …
+    A refresh that runs meanwhile ends with them; `shut_out` also ends logins. ``reason`` is a code:
+    LOGOUT_EVERYWHERE, DEVICE_REVOKED, PASSWORD_CHANGED …
     """
     ended = await work.fetch(
         _END_ALL,

@@ -19,7 +19,7 @@ from domain.notices import NoticeKind
 from domain.staffing import ChangeState
 from infra import encryption
 from services import audit, notices, people
-from services.identity import challenges, sessions
+from services.identity import sessions
 from services.unit_of_work import Snapshot, UnitOfWork
 
 REASON = "role_change.reason"
@@ -194,8 +194,7 @@ async def _followed(work: UnitOfWork, change_id: UUID) -> Change:
     assert row is not None
     change = _change(row)
     if change.state is ChangeState.DONE:
-        await sessions.end_all(work, change.user_id, reason="ROLE_CHANGED")
-        await challenges.void_all(work, change.user_id)
+        await sessions.shut_out(work, change.user_id, reason="ROLE_CHANGED")
         if change.to_role is Role.RESIDENT:
             await work.execute("delete from totp where user_id = $1", change.user_id)
         await notices.tell(

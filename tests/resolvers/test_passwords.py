@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import pytest
 
 from domain import refusals
-from domain.identity import ANONYMOUS, Viewer
+from domain.identity import ANONYMOUS, Role, Viewer
 from domain.ledger import Operation
 from domain.proofs import Pin
 from infra import hashing, settings
 from resolvers import passwords, pins, proofs, registrations
+from resolvers import sessions as doors
 from services.identity import arrivals, challenges, sessions
+from services.identity import passwords as stored_passwords
 from services.unit_of_work import snapshot, unit_of_work
 from tests import people as make
 from tests import races
@@ -82,18 +85,32 @@ async def test_a_login_that_waits_for_its_second_factor_ends_with_the_old_passwo
     assert again.viewer.user_id == viewer.user_id
 
 
-async def test_a_login_that_completes_while_the_password_changes_ends_with_it(
-    superuser: asyncpg.Connection,
+async def reset(viewer: Viewer) -> None:
+    async with unit_of_work() as work:
+        assert await stored_passwords.replace(work, user_id=viewer.user_id, new_hash="$2b$x")
+
+
+async def sign_out(viewer: Viewer) -> None:
+    boss = await make.staff(Role.RISK)
+    assert await doors.end_sessions(boss, user_id=viewer.user_id, reason="异常登录")
+
+
+@pytest.mark.parametrize(
+    ("shut", "keeps"), [(change, True), (reset, False), (sign_out, False)],
+    ids=["changed", "reset", "signed out by staff"],
+)  # fmt: skip
+async def test_a_login_that_completes_meanwhile_ends_too(
+    superuser: asyncpg.Connection, shut: Callable[[Viewer], Awaitable[object]], keeps: bool
 ) -> None:
     number, key, admitted = make.phone(), DeviceKey(), asyncio.Event()
     viewer = await make.resident(superuser, number, key=key)
     challenge = await make.challenged(number)
 
-    async def change_then() -> Viewer:
+    async def shut_then() -> None:
         await admitted.wait()
-        return await change(viewer)
+        await shut(viewer)
 
-    changing = asyncio.create_task(change_then())  # before a session is open: tasks inherit that
+    shutting = asyncio.create_task(shut_then())  # before a session is open: tasks inherit that
     async with unit_of_work() as work:
         pending = await challenges.spend_try(work, challenge.secret)
         assert pending is not None
@@ -103,8 +120,8 @@ async def test_a_login_that_completes_while_the_password_changes_ends_with_it(
         late = await arrivals.admit(work, viewer.user_id, device_id=device_id, address=ADDRESS)
         admitted.set()
         await races.blocked(superuser)
-    await changing
-    assert [await alive(one) for one in (viewer, late.viewer)] == [True, False]
+    await shutting
+    assert [await alive(one) for one in (viewer, late.viewer)] == [keeps, False]
 
 
 async def test_an_old_password_that_is_still_being_compared_opens_nothing_after_the_change(
