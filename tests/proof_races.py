@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import asyncpg
-import structlog
 from pyotp.totp import TOTP
 
-from domain import refusals
 from domain import totp as totp_rules
 from domain.identity import Role
 from domain.proofs import Action, Given, Passkey
@@ -24,40 +19,9 @@ from tests import movement as town
 from tests import passkeys as keys
 from tests import people as make
 from tests.authenticator import Authenticator
-from tests.races import at_once
+from tests.races import counted
 
 AMOUNT = 100_000
-_REPEATING_MAX = 8
-
-
-async def _counted(count: int, call: Callable[[int], Awaitable[Any]]) -> Counter[str]:
-    """How often each answer came: ``done``, or the code of a refusal.
-
-    All are let go together. Who hears OVERLOADED asks again, as a client would, a few at a time, so
-    it is never among the answers.
-    """
-    repeating = asyncio.Semaphore(_REPEATING_MAX)
-
-    async def answer(number: int) -> str:
-        try:
-            await call(number)
-        except refusals.Refusal as refusal:
-            return refusal.code
-        return "done"
-
-    async def one(number: int) -> str:
-        found = await answer(number)
-        while found == refusals.Overloaded.code:
-            async with repeating:
-                found = await answer(number)
-        return found
-
-    with structlog.testing.capture_logs():  # each OVERLOADED is logged with all its frames
-        answers = await at_once(count, one)
-    for wrong in answers:
-        if isinstance(wrong, BaseException):
-            raise wrong
-    return Counter(answers)
 
 
 async def _paying(
@@ -79,7 +43,7 @@ async def _paying(
         key = f"k-{number if own_keys else 0}"
         return await payments.confirm_payment(payer, payment_id=opened.id, proof=proof, key=key)
 
-    answers = await _counted(count, pay)
+    answers = await counted(count, pay)
     made = await superuser.fetchval(
         "select count(*) from ledger.proof where actor_id = $1", payer.user_id
     )
@@ -113,7 +77,7 @@ async def logins_by_one_passkey_answer(*, count: int) -> Counter[str]:
     device, _ = await keys.added(viewer, Authenticator(counts=False))
     asked = await keys.login_asked()
     credential = device.get(asked.options)
-    return await _counted(
+    return await counted(
         count,
         lambda _: keys.entered(asked.id, credential),
     )
@@ -131,7 +95,7 @@ async def uses_of_one_totp_code(superuser: asyncpg.Connection, *, count: int) ->
     async def elevate(_: int) -> None:
         await elevations.elevate(officer, reason="例行检查", given=code)
 
-    answers = await _counted(count, elevate)
+    answers = await counted(count, elevate)
     assert await superuser.fetchval("select count(*) from elevation") == answers["done"]
     return answers
 
@@ -153,4 +117,4 @@ async def uses_of_one_step_up(*, count: int) -> Counter[str]:
                 work, proof_id, user_id=viewer.user_id, action=Action.EXPORT_DATA
             )
 
-    return await _counted(count, use)
+    return await counted(count, use)

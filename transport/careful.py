@@ -1,18 +1,21 @@
-"""uvicorn's HTTP protocol with bounds that it lacks: a size and a time for the head of a request.
+"""uvicorn's HTTP protocol with bounds that it lacks: on heads of requests, and on waiting to write.
 
-Without them a stranger holds memory and connections for nothing, by a header that never ends or by
-a connection that never asks. Chosen by ``--http transport.careful:CarefulProtocol``.
+Without them a stranger holds memory and connections for nothing, by a header that never ends, by
+a connection that never asks or by one that never reads. Chosen by
+``--http transport.careful:CarefulProtocol``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_SECONDS = 15.0
+UNREAD_SECONDS = 30.0
 
 
 class CarefulProtocol(HttpToolsProtocol):
@@ -28,6 +31,7 @@ class CarefulProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._bound_unread(transport.get_extra_info("socket"))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,6 +54,15 @@ class CarefulProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_arrived()
         super().on_headers_complete()
+
+    def _bound_unread(self, connection: Any) -> None:
+        """Have the kernel drop a peer that takes nothing: closing waits for what it doesn't read.
+
+        It holds for the WebSocket too that the connection may become. Only Linux can.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, option, int(UNREAD_SECONDS * 1000))
 
     def _expect_head(self) -> None:
         self._head_arrived()
