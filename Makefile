@@ -4,6 +4,9 @@ PY := .venv/bin/python
 BIN := .venv/bin
 WITH_STACK := $(PY) -m infra.stack exec
 
+# Where images say that nothing compiled is kept, every process would take twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test demo bench prove verify lint schema console
 
@@ -14,7 +17,7 @@ run: .venv/.ready ## start everything: PostgreSQL, Valkey, gateways, API, worker
 	@exec $(PY) -m infra.stack run
 
 test: .venv/.ready ## the whole test suite, against real servers
-	@exec $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(PY) -m pytest -n 3 --dist loadfile $(ARGS)
 
 demo: .venv/.ready ## play the main job against the running (or a fresh) stack, step by step
 	@exec $(PY) -m tests.demo
