@@ -18,8 +18,9 @@ import asyncpg
 from benchmarks.figures import Figure, Suite
 from domain import refusals
 from domain.identity import ANONYMOUS, CodePurpose
+from domain.recovery import Identity
 from infra import database, embedded, encryption, hashing, migrate, settings
-from resolvers import identity, logins
+from resolvers import identity, logins, password_resets, phone_replacements
 
 SAMPLES = 10_000  # of each kind
 _FIRST_USER = 1_000_000
@@ -38,11 +39,12 @@ def run(*, rounds: int, seconds: int) -> Suite:
     suite = Suite(
         title="Phones that we know, and others",
         settings=(
-            f"Wrong passwords, and requests for a code, for {SAMPLES:,} phones of users and"
-            f" {SAMPLES:,} others in random order, one after another, at the resolvers (no HTTP, so"
-            " less noise than a stranger has); real bcrypt at its lowest cost (4). t is Welch's,"
-            " of all times and of the quicker nine tenths of each kind, where a difference would"
-            " show through the noise; below 3 nothing is to be seen."
+            "Wrong passwords, requests for a code, and what asks for one and then guesses it: a"
+            f" reset of a password, and the move of a lost phone's account. For {SAMPLES:,} phones"
+            f" of users and {SAMPLES:,} others in random order, one after another, at the resolvers"
+            " (no HTTP, so less noise than a stranger has); real bcrypt at its lowest cost (4)."
+            " t is Welch's, of all times and of the quicker nine tenths of each kind, where a"
+            " difference would show through the noise; below 3 nothing is to be seen."
         ),
     )
     before = {name: os.environ.get(name) for name in _SETTINGS}
@@ -75,7 +77,7 @@ async def _ask(servers: embedded.Servers, suite: Suite) -> None:
         superuser = await asyncpg.connect(servers.superuser_url(embedded.DATABASE))
         stack.push_async_callback(superuser.close)
         known = await _users(superuser)
-        for name, call in (("wrong passwords", _login), ("requests for a code", _request_code)):
+        for name, call in _CALLS.items():
             _add(suite, name, await _measure(call, known))
 
 
@@ -132,6 +134,53 @@ async def _request_code(phone: str, address: str) -> object:
         address=address,
         language="zh-CN",
     )
+
+
+async def _reset_password(phone: str, address: str) -> None:
+    opened = await password_resets.request_password_reset(
+        ANONYMOUS, phone=phone, address=address, language="zh-CN"
+    )
+    with suppress(refusals.ResetProofInvalid):
+        await password_resets.complete_password_reset(
+            ANONYMOUS,
+            secret=opened.secret,
+            code=_GUESS,
+            proof=_SOMEBODY,
+            new_password="Shekou-9-lighthouse",
+            address=address,
+        )
+        raise AssertionError("a guess was right")
+
+
+async def _replace_phone(phone: str, address: str) -> None:
+    # To a number of one's own, which nobody has: the same digits in another range.
+    opened = await phone_replacements.request_phone_replacement(
+        ANONYMOUS,
+        phone=phone,
+        new_phone=phone.replace("+86138", "+86139"),
+        address=address,
+        language="zh-CN",
+    )
+    with suppress(refusals.PhoneChangeInvalid):
+        await phone_replacements.request_phone_replacement_review(
+            ANONYMOUS,
+            secret=opened.secret,
+            code=_GUESS,
+            claimed=_SOMEBODY,
+            statement="Lost on the bus",
+            address=address,
+        )
+        raise AssertionError("a guess was right")
+
+
+_GUESS = "000000"
+_SOMEBODY = Identity(name="Bench", id_number_last6="123456")
+_CALLS: dict[str, Call] = {
+    "wrong passwords": _login,
+    "requests for a code": _request_code,
+    "guesses at a reset": _reset_password,
+    "guesses at a lost phone": _replace_phone,
+}
 
 
 def _add(suite: Suite, name: str, times: tuple[list[float], list[float]]) -> None:
