@@ -41,6 +41,8 @@ from services.ledger import desk
 from tests.certificates import Authority, Certificate
 from tests.conftest import Database
 from tests.fronts import Front
+from tests.transport import serving
+from transport import serve
 
 READY_SECONDS = 60
 
@@ -359,6 +361,38 @@ async def test_an_installation_serves_by_its_own_certificate_and_not_in_the_clea
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get(f"http://localhost:{port}/readyz")
+
+
+def _handshake(port: int, authority: Authority, ciphers: str) -> tuple[str, str, int] | None:
+    """The suite that a client of TLS 1.2 gets."""
+    context = ssl.create_default_context(cafile=authority.path)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as link,
+    ):
+        return link.cipher()
+
+
+def test_our_own_certificate_comes_with_forward_secrecy_and_authenticated_encryption(
+    authority: Authority, ours: Certificate
+) -> None:
+    given = settings.Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        environment="development",
+        tls_certificate=ours.certificate,
+        tls_key=ours.key,
+    )
+    application = serving.build(serving.World())
+    with serving.served(application, **serve.options(given)) as port:
+        usual = _handshake(port, authority, "DEFAULT")
+        assert usual is not None
+        assert usual[0].startswith("ECDHE-")
+        assert "GCM" in usual[0] or "CHACHA20" in usual[0]
+        for weak in ("ECDHE+SHA", "AES128-GCM-SHA256", "DHE+AESGCM"):
+            with pytest.raises(ssl.SSLError, match=r"handshake failure|EOF occurred"):
+                _handshake(port, authority, weak)
 
 
 LOGIN = """mutation Login($input: LoginInput!) { login(input: $input) { __typename } }"""
