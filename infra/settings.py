@@ -15,7 +15,14 @@ DEVELOPMENT_SECRET = "development-only-secret-do-not-use-elsewhere"  # noqa: S10
 SECRET_LENGTH_MIN = 32
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _OWN_SECRETS = frozenset(
-    {"encryption_keys", "index_key", "password_pepper", "cursor_key", "audit_key"}
+    {
+        "encryption_keys",
+        "index_key",
+        "password_pepper",
+        "cursor_key",
+        "audit_key",
+        "metrics_token",
+    }
 )
 _DEVELOPMENT_KEY = base64.b64encode(DEVELOPMENT_SECRET[:32].encode()).decode()
 
@@ -80,6 +87,8 @@ class Settings(BaseSettings):
     bank_secret: SecretStr = SecretStr("")
     bank_callback_secret: SecretStr = SecretStr("")
 
+    metrics_token: SecretStr = SecretStr("")
+
     rate_address_per_minute: int = Field(default=6000, ge=1, le=6_000_000)
     rate_address_burst: int = Field(default=3000, ge=1, le=1_000_000)
     rate_user_per_minute: int = Field(default=600, ge=1, le=6_000_000)
@@ -120,6 +129,9 @@ class Settings(BaseSettings):
             if self.environment != "development":
                 raise ValueError(f"WALLET_{name.upper()} must be set outside development")
             setattr(self, name, SecretStr(value))
+        token = self.metrics_token.get_secret_value()
+        if token and self.environment != "development":
+            _ensure_secret("metrics_token", token, known=DEVELOPMENT_SECRET)
         return self
 
     @model_validator(mode="after")

@@ -36,13 +36,15 @@ class Door:
     """How the outside reaches us.
 
     Pages of `public_url` and of `allowed_origins` may call /graphql. Only `trusted_networks` are
-    believed about who asks and whether by TLS, which `https_only` makes a condition.
+    believed about who asks and whether by TLS, which `https_only` makes a condition. /metrics is
+    for who sends `metrics_token`: for everybody if that is "", and not there if it is None.
     """
 
     public_url: str = ""
     allowed_origins: frozenset[str] = frozenset()
     trusted_networks: tuple[proxies.Network, ...] = ()
     https_only: bool = False
+    metrics_token: str | None = ""
 
 
 class Application:
@@ -144,7 +146,7 @@ def build(
     others = Starlette(
         routes=[
             *health.routes(readiness),
-            *metrics.routes(),
+            *metrics.routes(door.metrics_token),
             *callbacks_module.routes(callbacks),
             *extra_routes,
         ],

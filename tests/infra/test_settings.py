@@ -67,6 +67,18 @@ def test_a_short_key_of_our_own_is_refused(given: pytest.MonkeyPatch) -> None:
     assert "k3y" not in said
 
 
+def test_the_metrics_may_stay_away_but_not_behind_a_weak_token(given: pytest.MonkeyPatch) -> None:
+    assert not read().metrics_token.get_secret_value()
+    given.setenv("WALLET_METRICS_TOKEN", "t0ken")
+    said = refusal()
+    assert "WALLET_METRICS_TOKEN needs 32 characters" in said
+    assert "t0ken" not in said
+    given.setenv("WALLET_METRICS_TOKEN", settings.DEVELOPMENT_SECRET)
+    assert "WALLET_METRICS_TOKEN is the one of development" in refusal()
+    given.setenv("WALLET_METRICS_TOKEN", "a token of thirty-two characters")
+    assert read().metrics_token.get_secret_value() == "a token of thirty-two characters"
+
+
 def test_each_pepper_of_the_ring_must_be_long(given: pytest.MonkeyPatch) -> None:
     given.setenv("WALLET_PASSWORD_PEPPER", f"{'a new one ' * 4},{'an old one ' * 4}")
     read()

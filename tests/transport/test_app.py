@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from tests.transport import serving
-from transport import health
+from transport import app, health
 
 
 class Outside:
@@ -109,6 +110,38 @@ def test_metrics_are_in_prometheus_format(http):
     response = http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "# TYPE wallet_graphql_operation_seconds histogram" in response.text
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[httpx.Client]:
+    door = app.Door(metrics_token=TOKEN)
+    with (
+        serving.served(serving.build(serving.World(), door=door)) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        yield client
+
+
+TOKEN = "a token of thirty-two characters"
+
+
+@pytest.mark.parametrize(
+    "given", ["", TOKEN, "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", "Bearer 口令"]
+)
+def test_metrics_are_for_who_sends_their_token(guarded: httpx.Client, given: str) -> None:
+    answer = guarded.get("/metrics", headers={"authorization": given.encode()})
+    assert (answer.status_code, answer.json()) == (401, {"code": "HTTP_401"})
+    assert answer.headers["www-authenticate"] == "Bearer"
+    right = guarded.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+    assert right.status_code == 200
+    assert "wallet_graphql" in right.text
+
+
+def test_without_a_token_an_installation_has_no_metrics() -> None:
+    application = serving.build(serving.World(), door=app.Door(metrics_token=None))
+    with serving.served(application) as port:
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+    assert answer.status_code == 404
 
 
 def test_a_callback_gets_headers_raw_body_and_path_and_decides_the_status(http, outside):
