@@ -11,7 +11,7 @@ PER_DAY_MAX = 3
 LISTED_MAX = 10
 PAGE_ROWS = 500
 PASSWORD_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # noqa: S105 - nothing that looks alike
-PASSWORD_GROUPS, PASSWORD_GROUP_LENGTH = 5, 5
+PASSWORD_GROUPS, PASSWORD_GROUP_LENGTH = 6, 5
 TOLD_ACTIONS = ("REVIEW_REGISTRATION", "REVIEW_IDENTITY", "MAKE_FIRST_ADMIN", "CLOSE_ACCOUNT")
 """What of the audit log a person may read about themselves: what they were told of anyway. Whoever
 looks into somebody must not be betrayed by an export."""

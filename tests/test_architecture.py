@@ -418,7 +418,7 @@ _TEST_DEFINED = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 
 
 def test_every_test_that_a_document_names_exists() -> None:
-    files = [path for path in tracked() if path.match("tests/**/test_*.py")]
+    files = [path for path in tracked() if path.match("test_*.py")]
     defined = {name for path in files for name in _TEST_DEFINED.findall(text_of(path))}
     named = {(page.name, name) for page in pages() for name in _TEST.findall(text_of(page))}
     assert len(named) > 40

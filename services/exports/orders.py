@@ -162,7 +162,7 @@ async def expire(work: UnitOfWork) -> int:
 
 
 def _new_password() -> str:
-    """125 bits in five groups that can be typed."""
+    """150 bits in six groups that can be typed."""
     groups = (
         "".join(secrets.choice(rules.PASSWORD_LETTERS) for _ in range(rules.PASSWORD_GROUP_LENGTH))
         for _ in range(rules.PASSWORD_GROUPS)

@@ -7,7 +7,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -154,6 +156,42 @@ async def test_nobody_listening_is_unavailable_without_the_phone(gateway):
 
     assert PHONE not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@contextlib.contextmanager
+def leading(to: str) -> Iterator[str]:
+    """A server that sends whoever asks it on to ``to``, with method and body as they are."""
+
+    class Leads(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(307)
+            self.send_header("location", f"{to}{self.path}")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Leads)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_a_gateway_that_leads_elsewhere_is_not_followed(
+    gateway: sandboxes.Server,
+) -> None:
+    with leading(gateway.url) as url:
+        async with sms.HttpSms(url=url, secret=sandboxes.SECRET) as adapter:
+            with pytest.raises(sms.SmsUnavailable, match="307"):
+                await adapter.send(phone=PHONE, template="t", text="x", reference="r")
+    assert received(gateway) == []
 
 
 async def test_a_killed_gateway_keeps_messages_references_and_behaviour(tmp_path):

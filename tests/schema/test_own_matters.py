@@ -52,7 +52,7 @@ async def test_a_client_proves_each_of_both_by_a_challenge_of_its_own(
 
     made = await ask(viewer, EXPORT, input=proof)
     assert made["dataExport"]["state"] == "WAITING"
-    assert len(made["archivePassword"]) == 29
+    assert len(made["archivePassword"]) == 35
     await make.pass_time(superuser, 61)
     proof = await by_code(superuser, viewer, "CLOSE_ACCOUNT")
     closing = (await ask(viewer, CLOSE, input=proof))["closing"]

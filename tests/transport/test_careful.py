@@ -69,6 +69,26 @@ def test_a_body_that_does_not_come_is_answered_with_408(line: socket.socket) -> 
     assert b"REQUEST_TIMEOUT" in answer
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Content-Length: +5\r\n",
+    ],
+)
+def test_a_request_with_two_lengths_is_refused(line: socket.socket, lengths: bytes) -> None:
+    # What a proxy takes for a body would be a second request to us.
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+    line.sendall(HEAD + lengths + b"\r\n0\r\n\r\n" + hidden)
+    answer = rest(line)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"status" not in answer
+
+
 def test_large_bodies_one_behind_the_other_are_all_answered(line: socket.socket) -> None:
     whole = request("{ hello }", padding=90_000)
     line.sendall(whole * 3 + b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
