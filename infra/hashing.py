@@ -33,7 +33,10 @@ _STORED = re.compile(r"(?:v1|v2:([0-9a-f]{8}))(\$2b\$(\d\d)\$[./A-Za-z0-9]{53})"
 _CHILD = str(Path(__file__).with_name("hashing_child.py"))
 _REQUEST = struct.Struct("!II")
 _ANSWER = struct.Struct("!I")
-_NICENESS = 5
+# Logins wait for payments, with a tenth of a core left to them however much is paid.
+PASSWORD_NICENESS = 10
+# For a PIN a payment waits.
+_PIN_NICENESS = 0
 _WAITING_MAX = 32
 _BCRYPT_LETTERS = "./" + string.ascii_letters + string.digits
 
@@ -53,8 +56,11 @@ class Checked:
 class Hasher:
     """Some bcrypt processes, used one call at a time each."""
 
-    def __init__(self, processes: int, *, waiting_max: int = _WAITING_MAX) -> None:
+    def __init__(
+        self, processes: int, *, niceness: int = 0, waiting_max: int = _WAITING_MAX
+    ) -> None:
         self._count = processes
+        self._niceness = niceness
         self._waiting_max = waiting_max
         self._waiting = 0
         self._free: asyncio.Queue[_Channel] = asyncio.Queue()
@@ -97,7 +103,7 @@ class Hasher:
         return answer
 
     async def _add(self) -> None:
-        channel = await _Channel.start()
+        channel = await _Channel.start(self._niceness)
         self._channels.add(channel)
         self._free.put_nowait(channel)
 
@@ -116,12 +122,12 @@ class _Channel:
         self._writer = writer
 
     @classmethod
-    async def start(cls) -> _Channel:
+    async def start(cls, niceness: int) -> _Channel:
         ours, theirs = socket.socketpair()
         with theirs:
             # Popen returns at once; nobody waits for the child's output.
             process = subprocess.Popen(  # noqa: ASYNC220
-                [sys.executable, "-I", _CHILD, str(theirs.fileno()), str(_NICENESS)],
+                [sys.executable, "-I", _CHILD, str(theirs.fileno()), str(niceness)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -154,7 +160,8 @@ async def open_hasher(*, waiting_max: int = _WAITING_MAX) -> None:
     global _current
     count = settings.get_settings().hasher_processes
     made = _Hashers(
-        passwords=Hasher(count, waiting_max=waiting_max), pins=Hasher(1, waiting_max=waiting_max)
+        passwords=Hasher(count, niceness=PASSWORD_NICENESS, waiting_max=waiting_max),
+        pins=Hasher(1, niceness=_PIN_NICENESS, waiting_max=waiting_max),
     )
     await made.passwords.open()
     await made.pins.open()

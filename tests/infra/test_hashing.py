@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from pathlib import Path
 
 import bcrypt
 import pytest
@@ -122,6 +123,25 @@ async def test_a_killed_hasher_is_replaced() -> None:
         assert await hasher.run(b"x", SALT) == bcrypt.hashpw(b"x", SALT)
     finally:
         await hasher.close()
+
+
+def niceness(hasher: Hasher) -> tuple[int, str]:
+    """Of a hasher among the processes of its session, and of its session among the others."""
+    [channel] = hasher._channels
+    pid = channel.process.pid
+    return os.getpriority(os.PRIO_PROCESS, pid), Path(f"/proc/{pid}/autogroup").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="Linux with autogroups only")
+async def test_passwords_give_way_to_payments_of_any_session_and_pins_do_not() -> None:
+    await hashing.hash_password("each has begun")
+    await hashing.hash_pin(7, "820461")
+
+    passwords, pins = niceness(hashing._hashers().passwords), niceness(hashing._hashers().pins)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert (passwords[0], pins[0]) == (min(ours + hashing.PASSWORD_NICENESS, 19), ours)
+    assert passwords[1].endswith(f" nice {hashing.PASSWORD_NICENESS}\n")
+    assert pins[1].endswith(" nice 0\n")
 
 
 async def test_closing_leaves_no_process() -> None:
