@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import secrets
@@ -201,3 +202,14 @@ async def _arrived(connection: asyncpg.Connection, user_id: int) -> Resident:
 def _device(device: DeviceKey, device_id: UUID, user_id: int) -> tuple[object, ...]:
     name = encryption.encrypt("device.name", device_id, "Bench")
     return device_id, user_id, base64.urlsafe_b64decode(device.public + "=="), name
+
+
+async def drained(url: str) -> None:
+    """Let the worker finish what a run left in the outbox, so that the next begins alone."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(60):
+            while await connection.fetchval("select exists (select from ledger.outbox)"):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+    finally:
+        await connection.close()

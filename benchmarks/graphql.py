@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import uvloop
 
 from benchmarks import load
-from benchmarks.city import MERCHANTS, RESIDENTS, City, populate
+from benchmarks.city import MERCHANTS, RESIDENTS, City, drained, populate
 from benchmarks.figures import Figure, Suite, median
 from benchmarks.load import Body
 from infra import settings, stack
@@ -52,7 +51,7 @@ def run(*, rounds: int, seconds: int) -> Suite:
                 print(f"  round {turn + 1} of {rounds}", flush=True)
                 for name, url, bodies in _variants(city, running.api_url, stock_url):
                     outcome = uvloop.run(_measure(url, bodies, seconds))
-                    asyncio.run(_drained(running.superuser_url))
+                    asyncio.run(drained(running.superuser_url))
                     found.setdefault(name, []).append(outcome)
     figures = {name: suite.add(_figure(name, outcomes)) for name, outcomes in found.items()}
     ours, hot, stock = (figures[name] for name in ("payments, uniform", "payments, hot", "stock"))
@@ -75,17 +74,6 @@ def _figure(name: str, outcomes: list[load.Outcome]) -> Figure:
         notes=wrong[0].sample.decode(errors="replace")[:120] if wrong else "",
         rounds=rates,
     )
-
-
-async def _drained(url: str) -> None:
-    """Let the worker finish what a run left in the outbox, so that the next begins alone."""
-    connection = await asyncpg.connect(url)
-    try:
-        async with asyncio.timeout(60):
-            while await connection.fetchval("select exists (select from ledger.outbox)"):  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
-    finally:
-        await connection.close()
 
 
 async def _measure(url: str, bodies: Sequence[Body], seconds: int) -> load.Outcome:

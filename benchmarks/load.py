@@ -67,7 +67,7 @@ async def post(
     async def one(number: int) -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         turn = 0
-        while (begun := await due(number, turn)) < deadline:
+        while (begun := await due(number, turn)) < deadline and time.perf_counter() < deadline:
             answer = b""
             for body in bodies:
                 payload, authorization = body(number, turn, answer)
