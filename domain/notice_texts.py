@@ -91,6 +91,34 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "Account recovery not approved",
         "The request to recover your account was not approved. Call our hotline with questions.",
     ),
+    NoticeKind.NUMBER_RELEASE_REQUESTED: (
+        "有人申请释放您的手机号",
+        "您手机号的新持有人申请将该号码从您的账户中移除，工作人员将审核，三天后生效。如您仍在使用该号码，请立即在应用中提出异议；否则请换绑新号码。",
+        "Somebody else has your phone number",
+        "Whoever holds your number now asks that your account let go of it. Staff will decide; it "
+        "takes three days. If you still use it, object in the app; if not, set a new number.",
+    ),
+    NoticeKind.NUMBER_RELEASE_APPROVED: (
+        "释放手机号的申请已通过",
+        "将该手机号从原账户中移除的申请已由两名工作人员通过，自申请三天后新持有人可以注册。如您仍在使用该号码，请立即在应用中提出异议。",
+        "Release of your number approved",
+        "Two members of our staff have approved that your account let go of its number, three days "
+        "after the request. If you still use it, object in the app at once.",
+    ),
+    NoticeKind.NUMBER_RELEASE_REJECTED: (
+        "释放手机号的申请未通过",
+        "将该手机号从原账户中移除的申请未通过审核。如有疑问，请联系客服。",
+        "Release of your number not approved",
+        "The request to take this number from its account was not approved. Call our hotline with "
+        "questions.",
+    ),
+    NoticeKind.NUMBER_RELEASED: (
+        "手机号已从您的账户中移除",
+        "您原来的手机号已由新持有人使用，不再属于您的账户。您的余额和记录不变；请尽快换绑新手机号。",
+        "Your account has no phone number now",
+        "Your former number belongs to somebody else now. Your balance and history are as they "
+        "were. Please set a new number soon.",
+    ),
     NoticeKind.PASSWORD_REMINDER: (
         "登录密码提醒",
         "您的登录密码已使用一年。如果您在别处也用了它，或可能有人知道，请更换；否则无需修改。",

@@ -88,7 +88,7 @@ def _known_of(owner: Owner) -> set[str]:
     digits = owner.phone.removeprefix("+")
     name = owner.name.casefold()
     parts = {part for part in name.replace("·", " ").split() if len(part) >= _NAME_PART_MIN}
-    known = {digits[-_PHONE_DIGITS_MIN:], *parts}
+    known = {digits[-_PHONE_DIGITS_MIN:], *parts} - {""}
     if len(name) >= 2:
         known |= {name, name.replace(" ", "")}
     if owner.id_number is not None:

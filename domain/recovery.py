@@ -19,6 +19,10 @@ RECOVERABLE = (Status.PENDING_REVIEW, Status.REFERRED, Status.ACTIVE)
 """Whose password can be reset. A frozen wallet is no state of its owner: it stays frozen."""
 
 CASE_LIFE_SECONDS = 259_200
+RELEASE_DELAY_SECONDS = 259_200
+RELEASE_LIFE_SECONDS = 1_209_600
+"""Whoever uses a wallet seldom has three days to see that its number is to go, not hours."""
+
 REPLACEMENT_TRIES = 5
 REPLACEMENTS_PER_NEW_PHONE = 5
 REPLACEMENTS_PER_ACCOUNT = 20
@@ -31,6 +35,7 @@ class CaseKind(StrEnum):
 
     PASSWORD = "PASSWORD"  # noqa: S105 - no password
     PHONE = "PHONE"
+    RELEASE = "RELEASE"
 
 
 class CaseState(StrEnum):

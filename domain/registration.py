@@ -52,12 +52,14 @@ def phone(text: str) -> str | None:
 
 
 def phone_region(e164: str) -> str | None:
-    """The region (``"CN"``) of a number that `phone` returned."""
-    return phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+    """The region (``"CN"``) of a number that `phone` returned; None for an empty one."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(e164)) if e164 else None
 
 
 def masked_phone(e164: str) -> str:
-    """``+86 138****1234``: enough for its owner to recognise."""
+    """``+86 138****1234``: enough for its owner to recognise. Empty for an empty one."""
+    if not e164:
+        return ""
     parsed = phonenumbers.parse(e164)
     national = str(parsed.national_number)
     kept = 3 if len(national) > 9 else 2

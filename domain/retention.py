@@ -56,7 +56,7 @@ _USERS = (
         Rule.PROFILE,
         Deed.BLANK,
         (
-            *("phone_index", "password_hash", "pin_hash", "review_text"),
+            *("phone_index", "former_phone_index", "password_hash", "pin_hash", "review_text"),
             *("id_number_index", "email", "email_verified_at", "postal_address", "kyc_level"),
         ),
     ),

@@ -17,7 +17,8 @@ class User(Model):
     ``review_reason`` is a rule's code, ``review_text`` what staff wrote, encrypted. ID number,
     e-mail and postal address are what the applicant gave, encrypted; one person's wallets have the
     same ``id_number_index``. ``email_verified_at``: when a code that was mailed there came back.
-    ``rejections`` counts those since the last cool-down.
+    ``rejections`` counts those since the last cool-down. Whose number was released, because the
+    carrier gave it to somebody else, has no phone: ``former_phone_index`` was its index.
     """
 
     id = fields.BigIntField(primary_key=True, generated=False, default=None, db_default=RANDOM_ID)
@@ -25,6 +26,7 @@ class User(Model):
     status = fields.CharField(max_length=16)
     phone = fields.BinaryField()
     phone_index = fields.CharField(max_length=64, unique=True)
+    former_phone_index = fields.CharField(max_length=64, null=True, db_index=True)
     name = fields.BinaryField()
     language = fields.CharField(max_length=8, db_default="zh-CN")
     password_hash = fields.TextField()

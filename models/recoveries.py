@@ -11,9 +11,10 @@ from models.identity import NEW_UUID, NOW
 class RecoveryCase(Model):
     """A resident with a code and no second proof, whom two members of staff have to believe.
 
-    ``kind`` is what it is good for. ``new_phone`` (encrypted) is where an account whose phone is
-    lost is to move; empty once the case has ended. ``statement`` (encrypted) is what the resident
-    wrote. Good from ``usable_from`` to ``expires_at``, once.
+    Or a number's new holder, who wants an old account to let go of it. ``kind`` is what it is good
+    for. ``new_phone`` (encrypted) is where an account whose phone is lost is to move; empty once
+    the case has ended. ``statement`` (encrypted) is what the asker wrote. Good from
+    ``usable_from`` to ``expires_at``, once.
     """
 
     id = fields.UUIDField(primary_key=True, default=None, db_default=NEW_UUID)

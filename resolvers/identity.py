@@ -22,7 +22,7 @@ from resolvers.devices import Described
 from resolvers.registrations import NOTHING_TOLD, Told
 from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, also_enrolling
 from services import consents, people
-from services.identity import arrivals, codes, logins, registration, sessions
+from services.identity import arrivals, codes, logins, number_releases, registration, sessions
 from services.identity.arrivals import SignedIn
 from services.unit_of_work import UnitOfWork, snapshot, unit_of_work
 
@@ -73,7 +73,8 @@ async def register(
     details, new_device = registrations.checked(told), devices.checked(device)
     _ensure_acceptable(password, Owner(kept_name, e164, details.id_number))
     ensure_room()
-    code_id = await _proven(e164, CodePurpose.REGISTER, verification_id, code)
+    code_id = await proven(e164, verification_id, code)
+    await _ensure_free(e164)
     password_hash = await hashed(password)
     async with unit_of_work() as work:
         user_id = await registration.register(
@@ -158,9 +159,12 @@ def display_name(viewer: Viewer) -> str:
 
 
 @access(also_enrolling(SIGNED_IN))
-def masked_phone(viewer: Viewer) -> str:
-    """The caller's own phone number, masked all the same: screens are looked at by others."""
-    return rules.masked_phone(people.phone_of(viewer))
+def masked_phone(viewer: Viewer) -> str | None:
+    """The caller's own phone number, masked all the same: screens are looked at by others.
+
+    None where the account has let go of it.
+    """
+    return rules.masked_phone(people.phone_of(viewer)) or None
 
 
 @access(SIGNED_IN)
@@ -225,22 +229,32 @@ async def hashed(password: str) -> str:
         raise refusals.Overloaded from None
 
 
-async def _proven(
-    phone: str, purpose: CodePurpose, verification_id: UUID | None, code: str
-) -> UUID:
-    """The id of the right code; a wrong one has cost a try when this raises."""
+async def proven(phone: str, verification_id: UUID | None, code: str) -> UUID:
+    """The id of the right code for whoever holds a phone (E.164) and has no account by it.
+
+    A wrong one has cost a try when this raises: CodeInvalid, CodeExpired.
+    """
     if verification_id is None or not rules.is_pin(code):
         raise refusals.CodeInvalid(path=("input", "code"))
     async with unit_of_work() as work:
         tried = await codes.spend_try(
-            work, phone=phone, purpose=purpose, verification_id=verification_id, code=code
+            work,
+            phone=phone,
+            purpose=CodePurpose.REGISTER,
+            verification_id=verification_id,
+            code=code,
         )
-        taken = tried.code_id is not None and await people.exists(work, phone)
     if tried.code_id is None:
         raise tried.refusal or refusals.CodeInvalid(path=("input", "code"))
-    if taken:
-        raise refusals.PhoneTaken(path=("input", "phone"))
     return tried.code_id
+
+
+async def _ensure_free(phone: str) -> None:
+    """Raises PhoneTaken before a password is hashed in vain; the index decides in the end."""
+    async with snapshot() as read:
+        taken = await people.exists(read, phone)
+        if taken and not await number_releases.is_due(read, phone):
+            raise refusals.PhoneTaken(path=("input", "phone"))
 
 
 async def right_password(

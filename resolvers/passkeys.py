@@ -67,7 +67,7 @@ async def request_passkey_registration(viewer: Viewer, *, password: str, address
     options = authenticators.registration_options(
         challenge=made.nonce,
         user_handle=passkeys.user_handle(viewer.user_id),
-        user_name=registration.masked_phone(people.phone_of(viewer)),
+        user_name=registration.masked_phone(people.phone_of(viewer)) or people.name_of(viewer),
         known=known,
     )
     return Asked(made.id, made.expires_at, options)

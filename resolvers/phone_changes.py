@@ -29,10 +29,10 @@ async def request_phone_change(
     """Have codes sent to the old phone and the new one. Nobody can tell whether it is taken.
 
     The proof is a step-up for CHANGE_PHONE whose subject is the new number in E.164. Raises
-    InvalidInput, WrongCredentials, RateLimited, Overloaded, and what `resolvers.proofs.step_up`
-    does.
+    InvalidInput, NoPhoneNumber, WrongCredentials, RateLimited, Overloaded, and what
+    `resolvers.proofs.step_up` does.
     """
-    old, new = people.phone_of(viewer), new_phone_of_input(new_phone)
+    old, new = people.reachable_phone(viewer), new_phone_of_input(new_phone)
     ensure_another(old, new)
     attempt, new_hash = await identity.shown_password(viewer, password=password, address=address)
     proof_id = await proofs.step_up(viewer, proof, action=Action.CHANGE_PHONE, subject=new)

@@ -77,8 +77,7 @@ async def _replace(work: UnitOfWork, viewer: Viewer, shown: _Shown, pin_hash: st
             work, shown.step_up, user_id=viewer.user_id, action=Action.RESET_PIN
         )
     if shown.identified:
-        index = people.phone_index(people.phone_of(viewer))
-        await identification.forget_tries(work, identification.of_owner(index))
+        await identification.forget_tries(work, identification.of_viewer(viewer))
     version = await pins.replace(
         work, user_id=viewer.user_id, pin_hash=pin_hash, instead_of=shown.old_hash
     )
@@ -127,8 +126,7 @@ async def ensure_identity(viewer: Viewer, given: Identity, *, path: tuple[str, .
     Raises IdentityInvalid, RateLimited.
     """
     async with unit_of_work() as work:
-        index = people.phone_index(people.phone_of(viewer))
-        refusal = await identification.spend_try(work, identification.of_owner(index))
+        refusal = await identification.spend_try(work, identification.of_viewer(viewer))
         right = refusal is None and await identification.is_of(work, viewer.user_id, given)
     if refusal is not None:
         raise refusal

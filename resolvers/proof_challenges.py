@@ -85,7 +85,7 @@ async def send_proof_code(
 ) -> codes.Requested:
     """A code for a challenge, to the caller's own phone; it is good with the PIN, for this only.
 
-    Raises ChallengeInvalid, RateLimited.
+    Raises ChallengeInvalid, NoPhoneNumber, RateLimited.
     """
     async with unit_of_work() as work:
         challenge = await proof_challenges.lock(work, challenge_id, user_id=viewer.user_id)
@@ -94,7 +94,7 @@ async def send_proof_code(
             raise refusals.ChallengeInvalid(path=("input", "challengeId"))
         requested = await codes.request(
             work,
-            phone=people.phone_of(viewer),
+            phone=people.reachable_phone(viewer),
             purpose=proofs.code_purpose(challenge),
             address=address,
             language=language,

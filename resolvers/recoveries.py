@@ -7,8 +7,9 @@ from uuid import UUID
 from domain import inputs, refusals
 from domain import registration as rules
 from domain.identity import Role
+from resolvers import identity
 from resolvers.viewer import ANYONE, SIGNED_IN, Viewer, access, elevated, staff
-from services.identity import password_resets, recoveries
+from services.identity import number_releases, password_resets, recoveries
 from services.identity.recoveries import Case, Key
 from services.unit_of_work import unit_of_work
 
@@ -42,6 +43,22 @@ async def request_recovery_review(
         raise refusals.ResetProofInvalid(path=("input",))
     async with unit_of_work() as work:
         return await recoveries.open_for(work, tried, statement=kept)
+
+
+@access(ANYONE)
+async def request_number_release(
+    viewer: Viewer, *, phone: str, verification_id: UUID | None, code: str, statement: str
+) -> Case:
+    """Ask two of staff to take a number from an old account, for whoever holds its phone now.
+
+    The code is one to register by. Raises InvalidInput, CodeInvalid, CodeExpired, NotFound (nobody
+    has the number, so one can register).
+    """
+    e164 = identity.phone_of_input(phone)
+    kept = inputs.needed_text(statement, "input", "statement", length_max=STATEMENT_LENGTH_MAX)
+    code_id = await identity.proven(e164, verification_id, code)
+    async with unit_of_work() as work:
+        return await number_releases.ask(work, phone=e164, code_id=code_id, statement=kept)
 
 
 @access(SIGNED_IN)

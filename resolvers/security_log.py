@@ -33,7 +33,10 @@ ACTS: dict[str, tuple[str, ...]] = {
         "complete_phone_replacement",
     ),
     "pins": ("set_payment_pin",),
-    "recoveries": ("request_recovery_review", "object_to_recovery", "decide_recovery"),
+    "recoveries": (
+        "request_recovery_review", "request_number_release", "object_to_recovery",
+        "decide_recovery",
+    ),
     "passkeys": (
         "request_passkey_registration", "register_passkey", "remove_passkey",
         "request_passkey_login", "login_with_passkey",

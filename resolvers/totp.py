@@ -28,7 +28,7 @@ async def enrol_totp(viewer: Viewer, *, password: str, address: str) -> Enrolmen
     Raises WrongCredentials, TotpAlreadySet, RateLimited, Overloaded.
     """
     attempt, new_hash = await identity.shown_password(viewer, password=password, address=address)
-    label = registration.masked_phone(people.phone_of(viewer))
+    label = registration.masked_phone(people.phone_of(viewer)) or people.name_of(viewer)
     async with unit_of_work() as work:
         await logins.succeed(work, attempt, new_hash=new_hash)
         made = await totp.enrol(work, viewer.user_id, label=label)

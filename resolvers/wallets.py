@@ -91,16 +91,17 @@ async def cards_by_ids(viewer: Viewer, ids: list[UUID]) -> dict[UUID, Card]:
 
 @access(RESIDENT)
 async def link_bank_card(viewer: Viewer, *, number: str) -> Card:
-    """Link a card in the caller's own name. Raises InvalidInput, CardRefused, BankUnavailable.
+    """Link a card in the caller's own name; asking again with the same number is harmless.
 
-    The bank is asked with no transaction open; asking again with the same number is harmless.
+    The bank is asked with no transaction open. Raises InvalidInput, NoPhoneNumber, CardRefused,
+    BankUnavailable.
     """
     digits = number.replace(" ", "").replace("-", "")
     if not (digits.isascii() and digits.isdigit() and 12 <= len(digits) <= CARD_NUMBER_LENGTH_MAX):
         raise refusals.InvalidInput(
             path=("input", "number"), en="This is not a card number.", zh="银行卡号有误。"
         )
-    name, phone = people.name_of(viewer), people.phone_of(viewer)
+    name, phone = people.name_of(viewer), people.reachable_phone(viewer)
     reference = wallets.link_reference(
         user_id=viewer.user_id, number=digits, holder_name=name, phone=phone
     )

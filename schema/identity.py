@@ -97,9 +97,10 @@ class IdentityViewer:
 
     @fields.query_field(
         calls=identity.masked_phone,
-        description="The caller's phone number, masked: `+86 138****1234`.",
+        description="The caller's phone number, masked: `+86 138****1234`. Null once the account "
+        "has let go of it for its new holder.",
     )
-    def phone(self) -> str:
+    def phone(self) -> str | None:
         return identity.masked_phone(self.caller)
 
     @fields.query_field(calls=identity.me, description="What the caller is to the city.")

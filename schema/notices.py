@@ -38,6 +38,10 @@ enums.described(
     RECOVERY_REQUESTED="Somebody asks staff for help into the account; see `objectToRecovery`.",
     RECOVERY_APPROVED="Staff have approved that.",
     RECOVERY_REJECTED="Staff have refused that.",
+    NUMBER_RELEASE_REQUESTED="The number's new holder asks for it; see `objectToRecovery`.",
+    NUMBER_RELEASE_APPROVED="Staff have approved that.",
+    NUMBER_RELEASE_REJECTED="Staff have refused that.",
+    NUMBER_RELEASED="The account has no phone number any more; see `requestPhoneReplacement`.",
     PASSWORD_REMINDER="The login password is a year old.",  # noqa: S106 - no password
     CONTACT_EMAIL_CHANGED="The contact e-mail address was changed or removed.",
     PAYMENT_SUCCEEDED="The user paid.",

@@ -66,7 +66,7 @@ class PhoneChangeMutation:
         calls=phone_changes.request_phone_change,
         costly=True,
         description="Begin to move the account to another number, with both phones in hand.",
-        refuses=(no.WrongCredentials, no.AccountNotActive, *proofs.REFUSALS),
+        refuses=(no.WrongCredentials, no.AccountNotActive, no.NoPhoneNumber, *proofs.REFUSALS),
     )
     async def request_phone_change(
         self, info: Info, input: RequestPhoneChangeInput

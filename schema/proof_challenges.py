@@ -191,7 +191,7 @@ class ProofChallengeMutation:
         calls=proof_challenges.send_proof_code,
         costly=True,
         description="Send a code for a challenge to the caller's own phone. One a minute.",
-        refuses=(no.ChallengeInvalid,),
+        refuses=(no.ChallengeInvalid, no.NoPhoneNumber),
     )
     async def send_proof_code(self, info: Info, input: SendProofCodeInput) -> SendProofCodeSuccess:
         requested = await proof_challenges.send_proof_code(

@@ -24,7 +24,7 @@ enums.described(
     APPROVED="Good for what it was asked for, once, from `usableFrom` on.",
     REJECTED="Staff said no.",
     OBJECTED="The owner said that it isn't theirs.",
-    USED="The password was reset, or the account was moved, by it.",
+    USED="The password was reset, the account moved, or its number released, by it.",
 )
 
 
@@ -34,6 +34,7 @@ enums.described(
     "What a request for help back in is good for.",
     PASSWORD="As the second proof of a forgotten password.",  # noqa: S106 - no password
     PHONE="To move an account whose phone is lost to another number.",
+    RELEASE="To take the number from an account, for whoever its carrier gave it to.",
 )
 
 
@@ -42,7 +43,8 @@ class RecoveryReview:
     """For a password it goes into `SecondProofInput.reviewedCase` when it is approved."""
 
     id: strawberry.ID = strawberry.field(
-        description="For `completePasswordReset`, or for `completePhoneReplacement`."
+        description="For `completePasswordReset` or `completePhoneReplacement`; of a number's "
+        "release only a name."
     )
     usable_from: datetime = strawberry.field(
         description="Not before then, so that the owner can object."
@@ -67,17 +69,24 @@ class RecoveryCase:
     user_id: strawberry.ID = strawberry.field(description="Whose account it is.")
     display_name: str = strawberry.field(description="The registered name.")
     phone: str = strawberry.field(
-        description="The registered number, to call back; of a PHONE case above all."
+        description="The registered number, to call back; of a PHONE case above all. Of a RELEASE "
+        "case its new holder would pick up."
     )
     new_phone: str | None = strawberry.field(
-        description="Where a PHONE case moves the account; null for PASSWORD."
+        description="Where a PHONE case moves the account; null for the others."
     )
-    statement: str = strawberry.field(description="What the resident wrote.")
+    statement: str = strawberry.field(description="What whoever asked for it wrote.")
     state: domain.CaseState = strawberry.field(description="Where it stands.")
     approvals: int = strawberry.field(description="How many have approved it: two are needed.")
     version: int = strawberry.field(description="For `expectedVersion`.")
     requested_at: datetime = strawberry.field(description="When it was asked for.")
     expires_at: datetime = strawberry.field(description="When it ends by itself.")
+    identified: bool = strawberry.field(
+        description="The owner's ID was reviewed: there is a way back without the number."
+    )
+    last_seen_at: datetime | None = strawberry.field(
+        description="When an app of the account last refreshed its session; null if we keep none."
+    )
 
     @classmethod
     def of(cls, case: Case) -> RecoveryCase:
@@ -94,6 +103,8 @@ class RecoveryCase:
             version=case.version,
             requested_at=case.created_at,
             expires_at=case.expires_at,
+            identified=case.identified,
+            last_seen_at=case.last_seen_at,
         )
 
 
@@ -141,6 +152,29 @@ class RequestRecoveryReviewSuccess:
     """Also where such a request was open already."""
 
     review: RecoveryReview = strawberry.field(description="What will be the second proof.")
+
+
+@strawberry.input(description="A number that its carrier gave to the caller.")
+class RequestNumberReleaseInput:
+    """See `resolvers.recoveries.request_number_release`."""
+
+    phone: str = strawberry.field(description="The number, which `register` says is taken.")
+    verification_id: strawberry.ID = strawberry.field(
+        description="Of a code to REGISTER, also the one that `register` was called with."
+    )
+    code: str = strawberry.field(description="The six digits that the phone got.")
+    statement: str = strawberry.field(
+        description="Since when it is yours, and from which carrier, up to 1,000 characters."
+    )
+
+
+@strawberry.type(description="Two members of staff will look at it; the old owner is told.")
+class RequestNumberReleaseSuccess:
+    """Also where such a request was open already."""
+
+    review: RecoveryReview = strawberry.field(
+        description="`register` takes the number from `usableFrom` on, once it is approved."
+    )
 
 
 @strawberry.input(description="Not mine.")
@@ -198,6 +232,25 @@ class RecoveryMutation:
             address=info.context.address,
         )
         return RequestRecoveryReviewSuccess(review=RecoveryReview.of(case))
+
+    @fields.mutation(
+        calls=recoveries.request_number_release,
+        costly=True,
+        description="Ask that an old account let go of a number that its carrier gave to the "
+        "caller; `register` works then. Nothing of that account is shown, or moves.",
+        refuses=(no.CodeInvalid, no.CodeExpired, no.NotFound),
+    )
+    async def request_number_release(
+        self, info: Info, input: RequestNumberReleaseInput
+    ) -> RequestNumberReleaseSuccess:
+        case = await recoveries.request_number_release(
+            info.context.viewer,
+            phone=input.phone,
+            verification_id=ids.decode_uuid(input.verification_id, "Verification"),
+            code=input.code,
+            statement=input.statement,
+        )
+        return RequestNumberReleaseSuccess(review=RecoveryReview.of(case))
 
     @fields.mutation(
         calls=recoveries.object_to_recovery,

@@ -233,7 +233,7 @@ class WalletMutation:
         calls=wallets.link_bank_card,
         costly=True,
         description="Link a bank card in the caller's own name; again gives the same card.",
-        refuses=(no.CardRefused, no.BankUnavailable, no.AccountNotActive),
+        refuses=(no.CardRefused, no.BankUnavailable, no.AccountNotActive, no.NoPhoneNumber),
     )
     async def link_bank_card(self, info: Info, input: LinkBankCardInput) -> LinkBankCardSuccess:
         row = await wallets.link_bank_card(info.context.viewer, number=input.number)

@@ -59,7 +59,7 @@ def phone_index(phone: str) -> str:
 
 
 def open_phone(user_id: int, sealed: bytes) -> str:
-    """The phone number (E.164); empty for whoever closed the account, and so has none here."""
+    """The phone number (E.164); empty where there is none: a closed account, a number let go of."""
     return encryption.decrypt("users.phone", user_id, sealed) if sealed else ""
 
 
@@ -125,12 +125,20 @@ async def check_texts(read: Snapshot, check_ids: Sequence[UUID]) -> dict[str, st
 
 
 def phone_of(viewer: Viewer) -> str:
-    """The caller's own phone number (E.164), without another read."""
+    """The caller's own phone number (E.164), without another read; empty if there is none."""
     return open_phone(viewer.user_id, viewer.phone_sealed)
 
 
+def reachable_phone(viewer: Viewer) -> str:
+    """The same for what needs one. Raises NoPhoneNumber."""
+    phone = phone_of(viewer)
+    if not phone:
+        raise refusals.NoPhoneNumber
+    return phone
+
+
 async def phone_of_user(read: Snapshot, user_id: int) -> str:
-    """The phone number (E.164) of somebody who exists."""
+    """The phone number (E.164) of somebody who exists; empty if there is none."""
     return open_phone(
         user_id, await read.fetchval("select phone from users where id = $1", user_id)
     )
@@ -264,6 +272,15 @@ async def find_by_phone(read: Snapshot, phone: str) -> Person | None:
         phone_index(phone),
     )
     return _person(row) if row else None
+
+
+async def find_by_former_phone(read: Snapshot, phone: str) -> list[Person]:
+    """Those whose number this (E.164) was until its carrier gave it to somebody else."""
+    rows = await read.fetch(
+        f"select {_COLUMNS} from users where former_phone_index = $1 order by id",  # noqa: S608
+        phone_index(phone),
+    )
+    return [_person(row) for row in rows]
 
 
 async def find(read: Snapshot, user_ids: list[int]) -> dict[int, Person]:

@@ -85,20 +85,26 @@ async def verified_caller(
     And the last six of the ID number, where the owner has told one. None for everybody else; that
     it was tried is recorded either way.
     """
-    person = await people.find_by_phone(work, phone)
-    found = person if person is not None and person.role not in STAFF else None
-    right = found is not None and await _is(work, found, name=name, last6=id_number_last6 or "")
+    found = await _named(work, phone, name=name, last6=id_number_last6 or "")
     await audit.record(
         work,
         actor_id=actor_id,
         action="FREEZE_FOR_CALLER",
         object=f"user:{found.user_id}" if found else "user",
-        detail={"verified": right},
+        detail={"verified": found is not None},
         reason=reason,
     )
-    if found is None or not right:
-        return None
-    return await risk_cases.account_of(work, found.user_id)
+    return await risk_cases.account_of(work, found.user_id) if found else None
+
+
+async def _named(read: Snapshot, phone: str, *, name: str, last6: str) -> Person | None:
+    """Whose number it is, or was until it got another holder, if that is who was named."""
+    holder = await people.find_by_phone(read, phone)
+    former = await people.find_by_former_phone(read, phone)
+    for person in [*([holder] if holder else []), *former]:
+        if person.role not in STAFF and await _is(read, person, name=name, last6=last6):
+            return person
+    return None
 
 
 async def _is(read: Snapshot, person: Person, *, name: str, last6: str) -> bool:

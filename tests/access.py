@@ -60,6 +60,7 @@ MAY: dict[str, frozenset[str]] = {
             "Mutation.loginWithPasskey",
             "Mutation.requestPasswordReset",
             "Mutation.requestRecoveryReview",
+            "Mutation.requestNumberRelease",
             "Mutation.requestPhoneReplacement",
             "Mutation.requestPhoneReplacementReview",
             "Mutation.completePhoneReplacement",

@@ -14,6 +14,7 @@ from domain.proofs import Action, Passkey
 from domain.recovery import Identity
 from infra import hashing
 from resolvers import (
+    identity,
     password_resets,
     phone_changes,
     phone_replacements,
@@ -23,6 +24,7 @@ from resolvers import (
 from resolvers.password_resets import SecondProof
 from services import notice_delivery
 from services import people as persons
+from services.identity.arrivals import SignedIn
 from services.identity.password_resets import Opened
 from services.unit_of_work import unit_of_work
 from tests import passkeys as keys
@@ -32,6 +34,7 @@ from tests.demo.device import DeviceKey
 
 ADDRESS = "192.0.2.31"
 NAME = "王小明"
+SAID = "移动营业厅上周新开的号"
 _addresses = itertools.count(1)
 NEW = "Futian-9-lighthouse"
 
@@ -202,6 +205,45 @@ async def review_asked(
     return await recoveries.request_recovery_review(
         ANONYMOUS, secret=opened.secret, code=code, statement=statement, address=address()
     )
+
+
+async def number_proven(superuser: asyncpg.Connection, phone: str) -> tuple[UUID, str]:
+    """A new code to register by, as whoever holds the phone reads it; a minute has gone by."""
+    await make.pass_time(superuser, 61)
+    await make.ask_code(phone, address=address())
+    return await make.verification_of(superuser, phone)
+
+
+async def registering(phone: str, by: tuple[UUID, str]) -> SignedIn:
+    """Another person, who holds the phone."""
+    return await identity.register(
+        ANONYMOUS,
+        name="韩梅梅",
+        phone=phone,
+        verification_id=by[0],
+        code=by[1],
+        password="Luohu-5-teahouse",
+        language="zh-CN",
+        device=make.described(DeviceKey()),
+        address=address(),
+        given=make.CONSENTS,
+    )
+
+
+async def release_asked(phone: str, by: tuple[UUID, str], statement: str = SAID) -> recoveries.Case:
+    """A request that an old account let go of a number, by whoever holds its phone."""
+    return await recoveries.request_number_release(
+        ANONYMOUS, phone=phone, verification_id=by[0], code=by[1], statement=statement
+    )
+
+
+async def release_approved(superuser: asyncpg.Connection, owner: Owner) -> recoveries.Case:
+    """The same, approved by two, and the owner had time to object."""
+    case = await release_asked(owner.phone, await number_proven(superuser, owner.phone))
+    await decided(await make.staff(Role.SUPPORT), case, 1)
+    await decided(await make.staff(Role.COMPLIANCE), case, 2)
+    await make.pass_time(superuser, 3 * 86_400)
+    return case
 
 
 async def decided(

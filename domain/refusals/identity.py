@@ -135,6 +135,14 @@ class PhoneTaken(Refusal):
     zh = "该手机号已注册。"
 
 
+class NoPhoneNumber(Refusal):
+    """The account has let go of its number, whose new holder has it now; move the account to
+    another one by `requestPhoneReplacement`."""
+
+    en = "Your account has no phone number. Set a new one first."
+    zh = "您的账户尚无手机号，请先换绑新号码。"
+
+
 class AccountNotActive(Refusal):
     """The registration isn't approved (yet), or the wallet is closed."""
 

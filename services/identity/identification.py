@@ -12,8 +12,10 @@ from datetime import timedelta
 from functools import lru_cache
 
 from domain import recovery, refusals
+from domain.identity import Viewer
 from domain.recovery import Identity
 from infra import encryption
+from services import people
 from services.unit_of_work import Snapshot, UnitOfWork
 
 _WINDOW = timedelta(seconds=recovery.IDENTITY_WINDOW_SECONDS)
@@ -31,6 +33,11 @@ class Tries:
 def of_owner(phone_index: str) -> Tries:
     """Those of whoever has the owner's phone, or a session."""
     return Tries(encryption.blind_index("identity tries", phone_index), recovery.IDENTITY_TRIES)
+
+
+def of_viewer(viewer: Viewer) -> Tries:
+    """The same in a session; of an account without a phone its own all the same."""
+    return of_owner(people.phone_index(people.phone_of(viewer) or f"of {viewer.user_id}"))
 
 
 def by_new_phone(phone_index: str) -> Tries:

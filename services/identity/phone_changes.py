@@ -161,17 +161,19 @@ async def confirm(work: UnitOfWork, tried: Tried, *, keep_session_id: UUID, addr
 async def move(work: UnitOfWork, user_id: int, *, old_phone: str, new_phone: str) -> bool:
     """Give a user another number by one UPDATE; False if somebody has it, or the old one is gone.
 
-    What went before in this unit of work must be given up then: an index may have decided.
+    ``old_phone`` is empty for an account that has let go of it. What went before in this unit of
+    work must be given up if it is False: an index may have decided.
     """
     try:
         moved = await work.fetchval(
-            "update users u set phone = $2, phone_index = $3, version = version + 1"
-            " where id = $1 and phone_index = $4 and status <> 'CLOSED'"
+            "update users u set phone = $2, phone_index = $3, former_phone_index = null,"
+            " version = version + 1 where id = $1 and status <> 'CLOSED'"
+            " and phone_index = case when $4 = '' then 'released:' || id else $4 end"
             " and not exists (select from users o where o.phone_index = $3) returning id",
             user_id,
             encryption.encrypt("users.phone", user_id, new_phone),
             people.phone_index(new_phone),
-            people.phone_index(old_phone),
+            people.phone_index(old_phone) if old_phone else "",
         )
     except asyncpg.UniqueViolationError:
         return False
@@ -207,7 +209,7 @@ async def follow(
         kind=NoticeKind.PHONE_CHANGED,
         params={},
         source=event,
-        also_to=old_phone,
+        also_to=old_phone or None,
     )
     await wallets.take_care(work, user_id=user_id, key=event)
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from domain import codes as code_rules
 from domain import recovery, refusals
 from domain.identity import CodePurpose
-from domain.recovery import Identity
+from domain.recovery import CaseKind, Identity
 from infra import encryption
 from services import people
 from services.identity import codes, identification, logins, phone_changes, recoveries
@@ -39,18 +39,19 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A spent try. ``user_id`` and ``code_id`` None: there is nobody, or the code was wrong.
+    """A spent try. ``code_id`` None: the code was wrong. ``new_phone`` in E.164.
 
-    ``identified`` is None where nobody said who they are. ``new_phone`` in E.164.
+    ``user_ids``: whose number the old one is, or was before it was released. ``user_id`` is the one
+    of them who was named, None for nobody.
     """
 
     replacement_id: UUID
     old_phone_index: str = field(repr=False)
     new_phone_index: str = field(repr=False)
     new_phone: str = field(repr=False)
-    user_id: int | None
+    user_ids: list[int]
     code_id: UUID | None
-    identified: bool | None = None
+    user_id: int | None = None
     refusal: refusals.Refusal | None = None
 
 
@@ -111,8 +112,9 @@ async def spend_try(
         code=code,
         subject=_subject(row["id"]),
     )
-    user_id = await work.fetchval(
-        "select id from users where phone_index = $1 and status = any($2::text[])",
+    owners = await work.fetch(
+        "select id from users where (phone_index = $1 or former_phone_index = $1)"
+        " and status = any($2::text[]) order by id",
         row["old_phone_index"],
         list(recovery.RECOVERABLE),
     )
@@ -121,7 +123,7 @@ async def spend_try(
         old_phone_index=row["old_phone_index"],
         new_phone_index=row["new_phone_index"],
         new_phone=encryption.decrypt(_NEW_PHONE, row["id"], row["new_phone"]),
-        user_id=user_id,
+        user_ids=[owner["id"] for owner in owners],
         code_id=tried.code_id,
     )
     return spent if identity is None else await _identify(work, spent, identity)
@@ -139,8 +141,11 @@ async def _identify(work: UnitOfWork, tried: Tried, identity: Identity) -> Tried
             identification.without_phone(tried.old_phone_index),
         ):
             refusal = refusal or await identification.spend_try(work, tries)
-    identified = await identification.is_of(work, tried.user_id, identity)
-    return replace(tried, identified=identified, refusal=refusal)
+    named = None
+    for user_id in tried.user_ids or [_NOBODY]:  # the same work for a number that nobody has
+        if await identification.is_of(work, user_id, identity):
+            named = user_id
+    return replace(tried, user_id=named, refusal=refusal)
 
 
 async def ask(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
@@ -149,11 +154,11 @@ async def ask(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
     An open case for the same number stays as it is. Raises PhoneChangeInvalid, and then nothing was
     changed.
     """
-    if tried.user_id is None or tried.code_id is None or not tried.identified:
+    if tried.user_id is None or tried.code_id is None:
         raise _wrong()
     await _use(work, tried.replacement_id, tried.code_id)
     return await recoveries.open_once(
-        work, tried.user_id, statement=statement, new_phone=tried.new_phone
+        work, tried.user_id, CaseKind.PHONE, statement=statement, new_phone=tried.new_phone
     )
 
 
@@ -165,11 +170,13 @@ async def complete(work: UnitOfWork, tried: Tried, *, case_id: UUID) -> None:
     """
     if tried.code_id is None:
         raise _wrong()
-    user_id = tried.user_id or _NOBODY  # the same statements for a number that nobody has
     await _use(work, tried.replacement_id, tried.code_id)
+    about = await recoveries.account_of(work, case_id)
+    user_id = about if about in tried.user_ids else _NOBODY  # the same statements for nobody
     # Whoever closes the account, or asks staff again, takes this row first.
     held = await work.fetchval(
-        "select id from users where id = $1 and phone_index = $2 for update",
+        "select id from users where id = $1 and (phone_index = $2 or former_phone_index = $2)"
+        " for update",
         user_id,
         tried.old_phone_index,
     )

@@ -1,12 +1,13 @@
 """Recovery by staff: a resident with a code and no second proof, whom two of staff believe.
 
 The code is the old phone's where a password is forgotten, and the new one's where the old is lost.
+Where a number has a new holder it is that number's, and the account is to let go of it.
 The owner is told at the request and at the decision, and has hours to object from any session.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -21,7 +22,7 @@ from infra import encryption, settings
 from services import audit, notices, people
 from services.identity import password_resets
 from services.identity.password_resets import Tried
-from services.unit_of_work import UnitOfWork
+from services.unit_of_work import Snapshot, UnitOfWork
 
 Key = tuple[datetime, UUID]
 _STATEMENT = "recovery_case.statement"
@@ -29,8 +30,14 @@ _NEW_PHONE = "recovery_case.new_phone"
 _WAITING = [CaseState.REQUESTED, CaseState.APPROVED_ONCE]
 _OPEN = [*_WAITING, CaseState.APPROVED]
 _TOLD = {
+    CaseState.REQUESTED: NoticeKind.RECOVERY_REQUESTED,
     CaseState.APPROVED: NoticeKind.RECOVERY_APPROVED,
     CaseState.REJECTED: NoticeKind.RECOVERY_REJECTED,
+}
+_TOLD_OF_RELEASE = {
+    CaseState.REQUESTED: NoticeKind.NUMBER_RELEASE_REQUESTED,
+    CaseState.APPROVED: NoticeKind.NUMBER_RELEASE_APPROVED,
+    CaseState.REJECTED: NoticeKind.NUMBER_RELEASE_REJECTED,
 }
 
 
@@ -39,6 +46,8 @@ class Case:
     """A case, opened. ``name`` and ``phone`` (E.164) are the account's.
 
     ``new_phone`` (E.164) is where it is to move: of a PHONE case that hasn't ended.
+    ``identified``: the owner's ID was reviewed. ``last_seen_at`` is when a session of the account
+    last got new tokens, as far as that is kept.
     """
 
     id: UUID
@@ -54,6 +63,8 @@ class Case:
     name: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
     new_phone: str | None = field(default=None, repr=False)
+    identified: bool = False
+    last_seen_at: datetime | None = None
 
 
 async def open_for(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
@@ -64,17 +75,16 @@ async def open_for(work: UnitOfWork, tried: Tried, *, statement: str) -> Case:
     if tried.user_id is None or tried.code_id is None:
         raise refusals.ResetProofInvalid(path=("input",))
     await password_resets.use(work, tried.reset_id, tried.code_id)
-    return await open_once(work, tried.user_id, statement=statement)
+    return await open_once(work, tried.user_id, CaseKind.PASSWORD, statement=statement)
 
 
 async def open_once(
-    work: UnitOfWork, user_id: int, *, statement: str, new_phone: str | None = None
+    work: UnitOfWork, user_id: int, kind: CaseKind, *, statement: str, new_phone: str | None = None
 ) -> Case:
-    """The open case for a password, or for a move to ``new_phone`` (E.164); else a new one.
+    """The open case of this kind, for PHONE that to ``new_phone`` (E.164); else a new one.
 
-    Of a new one the owner is told. The caller has seen what shows whose account it is.
+    Of a new one the owner is told. The caller has seen what shows whose account, or number, it is.
     """
-    kind = CaseKind.PASSWORD if new_phone is None else CaseKind.PHONE
     await work.execute("select id from users where id = $1 for update", user_id)
     standing = await work.fetch(
         "select * from recovery_case where user_id = $1 and kind = $2 and state = any($3::text[])"
@@ -88,7 +98,7 @@ async def open_once(
         if _new_phone(row) == new_phone:
             return _case(row)
     case = await _open(work, user_id, kind, statement=statement, new_phone=new_phone)
-    await _tell(work, case, NoticeKind.RECOVERY_REQUESTED)
+    await _tell(work, case)
     return case
 
 
@@ -96,7 +106,10 @@ async def _open(
     work: UnitOfWork, user_id: int, kind: CaseKind, *, statement: str, new_phone: str | None
 ) -> Case:
     case_id = uuid4()
-    delay = timedelta(seconds=settings.get_settings().recovery_delay_seconds)
+    delay_seconds = settings.get_settings().recovery_delay_seconds
+    life_seconds = rules.CASE_LIFE_SECONDS
+    if kind is CaseKind.RELEASE:
+        delay_seconds, life_seconds = rules.RELEASE_DELAY_SECONDS, rules.RELEASE_LIFE_SECONDS
     row = await work.fetchrow(
         "insert into recovery_case(id, user_id, kind, new_phone, statement, created_at,"
         " usable_from, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8) returning *",
@@ -106,11 +119,16 @@ async def _open(
         None if new_phone is None else encryption.encrypt(_NEW_PHONE, case_id, new_phone),
         encryption.encrypt(_STATEMENT, case_id, statement),
         work.now,
-        work.now + delay,
-        work.now + timedelta(seconds=rules.CASE_LIFE_SECONDS),
+        work.now + timedelta(seconds=delay_seconds),
+        work.now + timedelta(seconds=life_seconds),
     )
     assert row is not None
     return _case(row)
+
+
+async def account_of(read: Snapshot, case_id: UUID) -> int | None:
+    """Whose account a case is about; None for no case."""
+    return await read.fetchval("select user_id from recovery_case where id = $1", case_id)
 
 
 async def use_for_phone(work: UnitOfWork, case_id: UUID, *, user_id: int, new_phone: str) -> bool:
@@ -134,6 +152,18 @@ async def use_for_phone(work: UnitOfWork, case_id: UUID, *, user_id: int, new_ph
         work.now,
     )
     return True
+
+
+async def use_for_release(work: UnitOfWork, user_id: int) -> UUID | None:
+    """Use up what lets go of this user's number, which the caller holds; None if nothing does."""
+    return await work.fetchval(
+        "update recovery_case set state = 'USED', version = version + 1, ended_at = $2 where id ="
+        " (select id from recovery_case where user_id = $1 and kind = 'RELEASE'"
+        " and state = 'APPROVED' and usable_from <= $2 and expires_at > $2"
+        " order by id limit 1 for update) returning id",
+        user_id,
+        work.now,
+    )
 
 
 async def decide(
@@ -165,8 +195,8 @@ async def decide(
         object=f"recovery_case:{case_id}",
         reason=reason,
     )
-    if case.state in _TOLD:
-        await _tell(work, case, _TOLD[case.state])
+    if case.state is not CaseState.APPROVED_ONCE:
+        await _tell(work, case)
     return case
 
 
@@ -235,15 +265,38 @@ async def page(
         object="recovery_cases",
         detail={"cases": [str(row["id"]) for row in rows]},
     )
-    persons = await people.find(work, [row["user_id"] for row in rows])
-    return [_case(row, persons[row["user_id"]].name, persons[row["user_id"]].phone) for row in rows]
+    return await _with_owners(work, rows)
 
 
-async def _tell(work: UnitOfWork, case: Case, kind: NoticeKind) -> None:
+async def _with_owners(read: Snapshot, rows: list[asyncpg.Record]) -> list[Case]:
+    user_ids = [row["user_id"] for row in rows]
+    persons = await people.find(read, user_ids)
+    standing = await read.fetch(
+        "select u.id, u.kyc_level <> 'PHONE' as identified,"
+        " max(coalesce(s.refreshed_at, s.created_at)) as seen_at"
+        " from users u left join session s on s.user_id = u.id"
+        " where u.id = any($1::bigint[]) group by u.id",
+        user_ids,
+    )
+    known = {row["id"]: row for row in standing}
+    return [
+        replace(
+            _case(row),
+            name=persons[row["user_id"]].name,
+            phone=persons[row["user_id"]].phone,
+            identified=known[row["user_id"]]["identified"],
+            last_seen_at=known[row["user_id"]]["seen_at"],
+        )
+        for row in rows
+    ]
+
+
+async def _tell(work: UnitOfWork, case: Case) -> None:
+    kinds = _TOLD_OF_RELEASE if case.kind is CaseKind.RELEASE else _TOLD
     await notices.tell(
         work,
         user_id=case.user_id,
-        kind=kind,
+        kind=kinds[case.state],
         params={},
         source=f"recovery:{case.id}:{case.version}",
     )
@@ -259,7 +312,7 @@ def _new_phone(row: asyncpg.Record) -> str | None:
     return encryption.decrypt(_NEW_PHONE, row["id"], sealed) if sealed else None
 
 
-def _case(row: asyncpg.Record, name: str = "", phone: str = "") -> Case:
+def _case(row: asyncpg.Record) -> Case:
     return Case(
         id=row["id"],
         user_id=row["user_id"],
@@ -271,7 +324,5 @@ def _case(row: asyncpg.Record, name: str = "", phone: str = "") -> Case:
         expires_at=row["expires_at"],
         approvals=(row["first_by"] is not None) + (row["second_by"] is not None),
         statement=open_statement(row["id"], row["statement"]),
-        name=name,
-        phone=phone,
         new_phone=_new_phone(row),
     )

@@ -15,7 +15,7 @@ from domain import refusals, registration
 from domain.identity import Decision, Role, Status, Viewer
 from infra.queue import Job
 from services import audit, notices, people
-from services.identity import codes, contact, persons
+from services.identity import codes, contact, number_releases, persons
 from services.people import NO_DETAILS, Details
 from services.unit_of_work import Snapshot, UnitOfWork
 
@@ -73,11 +73,13 @@ async def register(
 ) -> int:
     """The new user's id, PENDING_REVIEW, and the job that reviews.
 
-    ``code_id`` is of a code that was right (`codes.spend_try`); it is used up here. Raises
-    PhoneTaken, CodeInvalid, UnderAge, InvalidInput.
+    ``code_id`` is of a code that was right (`codes.spend_try`); it is used up here. An account that
+    has to let go of the number does so now (`number_releases`). Raises PhoneTaken, CodeInvalid,
+    UnderAge, InvalidInput.
     """
     await persons.ensure_of_age(work, details.id_number)
     await codes.use(work, code_id)
+    await number_releases.release(work, phone)
     user_id = await people.create(
         work,
         role=Role.RESIDENT,

@@ -60,9 +60,9 @@ _ANSWERED = {
 # there.
 AT_CLOSING: dict[str, str] = {
     "users": "update users set phone = ''::bytea, name = ''::bytea, phone_index = 'closed:' || id,"
-    " password_hash = '-', pin_hash = null, review_text = null, id_number = null,"
-    " id_number_index = null, email = null, email_verified_at = null, postal_address = null,"
-    " kyc_level = 'PHONE', version = version + 1 where id = $1",
+    " former_phone_index = null, password_hash = '-', pin_hash = null, review_text = null,"
+    " id_number = null, id_number_index = null, email = null, email_verified_at = null,"
+    " postal_address = null, kyc_level = 'PHONE', version = version + 1 where id = $1",
     # One that nobody has decided ends here: whose it was, nobody is to find out about any more.
     "identity_check": "update identity_check set name = null, id_number = null, review_text = null,"
     " state = case when name is null then state else 'REJECTED' end,"
@@ -144,7 +144,7 @@ async def pseudonymise(work: UnitOfWork, user_id: int) -> None:
     Afterwards the phone number is nobody's. What is kept names a number only, the user's id.
     """
     row = await work.fetchrow("select * from users where id = $1 for update", user_id)
-    if row is None or not row["phone"]:
+    if row is None or row["phone_index"].startswith("closed:"):
         return
     await work.execute(
         "insert into retained_identity(user_id, sealed, retained_at) values ($1, $2, $3)",

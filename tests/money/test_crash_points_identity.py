@@ -54,7 +54,7 @@ async def asking_for_a_code(superuser: asyncpg.Connection) -> Case:
     )
 
 
-@VERBS.covering("resolvers.identity.register", "resolvers.identity._proven")
+@VERBS.covering("resolvers.identity.register", "resolvers.identity.proven")
 async def registering(superuser: asyncpg.Connection) -> Case:
     number, address, key = people.phone(), _address(), DeviceKey()
     await people.ask_code(number, address=address)

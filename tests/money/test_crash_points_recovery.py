@@ -287,6 +287,52 @@ async def asking_staff_for_help(superuser: asyncpg.Connection) -> Case:
     )
 
 
+@VERBS.covering("resolvers.recoveries.request_number_release")
+async def asking_for_a_number(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    by = await lost.number_proven(superuser, owner.phone)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.CodeInvalid):  # it was asked: the owner was told
+            await lost.release_asked(owner.phone, by)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select kind, state, version, (select array_agg(kind order by seq) from notice n"
+            " where n.user_id = c.user_id) from recovery_case c where user_id = $1",
+            owner.viewer.user_id,
+        ),
+    )
+
+
+@VERBS.covering("resolvers.identity.register")
+async def registering_a_number_that_was_let_go_of(superuser: asyncpg.Connection) -> Case:
+    owner = await lost.owner(superuser)
+    await lost.release_approved(superuser, owner)
+    by = await lost.number_proven(superuser, owner.phone)
+
+    async def run() -> None:
+        with contextlib.suppress(refusals.CodeInvalid, refusals.PhoneTaken):  # it is ours
+            await lost.registering(owner.phone, by)
+
+    return Case(
+        run,
+        leaves(
+            superuser,
+            "select length(phone), phone_index like 'released:%', former_phone_index = $2,"
+            " (select state from recovery_case where user_id = u.id),"
+            " (select count(*) from users n where n.phone_index = $2),"
+            " (select array_agg(kind order by seq) from notice where user_id = u.id),"
+            " (select count(*) from audit_entry where object = 'user:' || u.id)"
+            " from users u where id = $1",
+            owner.viewer.user_id,
+            services_people.phone_index(owner.phone),
+        ),
+    )
+
+
 @VERBS.covering("resolvers.recoveries.decide_recovery")
 async def approving_a_recovery(superuser: asyncpg.Connection) -> Case:
     owner, member = await lost.owner(superuser), await people.staff(Role.SUPPORT)

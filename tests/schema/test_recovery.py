@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import asyncpg
 import pytest
 
 from domain.identity import ANONYMOUS, CodePurpose, Role, Viewer
-from schema import schema
+from schema import ids, schema
 from schema.context import Context
 from tests import people as make
 from tests import recovery as lost
@@ -157,12 +159,61 @@ REVIEW = """mutation($input: RequestRecoveryReviewInput!) {
   ... on RequestRecoveryReviewSuccess { review { id } } ... on Error { code path } } }"""
 CASES = """query { staff { recoveryCases(first: 5) {
   edges { node { id displayName statement state approvals version } } } } }"""
+RELEASE = """mutation($input: RequestNumberReleaseInput!) {
+  answer: requestNumberRelease(input: $input) { __typename
+  ... on RequestNumberReleaseSuccess { review { id usableFrom expiresAt } }
+  ... on Error { code path } } }"""
+RELEASES = """query { staff { recoveryCases(first: 5) {
+  edges { node { kind userId phone newPhone statement identified lastSeenAt } } } } }"""
+ME = "query { viewer { phone displayName notices(first: 1) { edges { node { kind } } } } }"
 DECIDE = """mutation($input: DecideRecoveryInput!) {
   answer: decideRecovery(input: $input) { __typename
   ... on DecideRecoverySuccess { state version } ... on Error { code path } } }"""
 OBJECT = """mutation($input: ObjectToRecoveryInput!) {
   answer: objectToRecovery(input: $input) { __typename
   ... on ObjectToRecoverySuccess { ended } ... on Error { code path } } }"""
+
+
+async def test_a_new_holder_asks_for_a_number_and_its_old_owner_sees_it_go(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner = await lost.owner(superuser)
+    verification_id, code = await lost.number_proven(superuser, owner.phone)
+    given = {
+        "phone": owner.phone,
+        "verificationId": ids.encode("Verification", verification_id),
+        "statement": lost.SAID,
+    }
+    wrong = await ask(RELEASE, **given, code="12345")
+    assert (wrong["code"], wrong["path"]) == ("CODE_INVALID", ["input", "code"])
+    review = (await ask(RELEASE, **given, code=code))["review"]
+    days = datetime.fromisoformat(review["expiresAt"]) - datetime.fromisoformat(
+        review["usableFrom"]
+    )
+    assert days == timedelta(days=11)
+    member = await make.staff(Role.SUPPORT)
+    found = await schema.execute(RELEASES, context_value=Context(viewer=member))
+    assert found.errors is None
+    assert found.data is not None
+    [edge] = found.data["staff"]["recoveryCases"]["edges"]
+    seen = edge["node"]
+    assert (seen["kind"], seen["phone"], seen["newPhone"]) == ("RELEASE", owner.phone, None)
+    assert seen["statement"] == lost.SAID
+    assert seen["identified"] is True
+    assert seen["lastSeenAt"]
+    first, second = await make.staff(Role.SUPPORT), await make.staff(Role.COMPLIANCE)
+    for version, one in enumerate((first, second), 1):
+        decision = {"recoveryCaseId": review["id"], "approve": True, "reason": "号码已转让"}
+        assert (await ask(DECIDE, one, **decision, expectedVersion=version))["version"]
+    await make.pass_time(superuser, 3 * 86_400)
+    await lost.registering(owner.phone, await lost.number_proven(superuser, owner.phone))
+    here = await make.again(owner.viewer)
+    mine = await schema.execute(ME, context_value=Context(viewer=here))
+    assert mine.errors is None
+    assert mine.data is not None
+    viewer = mine.data["viewer"]
+    assert (viewer["phone"], viewer["displayName"]) == (None, lost.NAME)
+    assert viewer["notices"]["edges"][0]["node"]["kind"] == "NUMBER_RELEASED"
 
 
 async def test_staff_stand_in_for_the_second_proof_unless_the_owner_objects(

@@ -57,6 +57,7 @@ MOVES_NO_MONEY = {
     "changePassword",
     "requestPasswordReset",
     "requestRecoveryReview",
+    "requestNumberRelease",
     "objectToRecovery",
     "decideRecovery",
     "requestPhoneChange",
