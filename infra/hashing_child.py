@@ -27,19 +27,29 @@ def be_nice(niceness: int) -> None:
     """To processes of other sessions as well, between which Linux may share out time evenly.
 
     Where it does so (autogroups), niceness alone counts among those of one's own session, and we
-    are alone in ours. Who isn't privileged has to wait if others have just done the same.
+    are alone in ours: the session's own niceness says what share is ours. Being idle besides takes
+    nothing from that share, and whoever wakes up takes our processor for a free one.
     """
     os.nice(niceness)
+    if niceness and _session_is_nice(niceness):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _session_is_nice(niceness: int) -> bool:
     for _ in range(20):
         try:
+            with open("/proc/sys/kernel/sched_autogroup_enabled") as switch:
+                if switch.read().strip() != "1":
+                    return False
             with open("/proc/self/autogroup", "w") as group:
                 group.write(str(niceness))
-        except BlockingIOError:
+        except BlockingIOError:  # others have just done the same, and we aren't privileged
             time.sleep(0.1)
         except OSError:
-            return
+            return False
         else:
-            return
+            return True
+    return False
 
 
 def main() -> None:
