@@ -57,6 +57,13 @@ TEXTS: dict[NoticeKind, tuple[str, str, str, str]] = {
         "Your login password was reset by “forgotten password”. All devices were signed out, and "
         "little can leave your wallet for 24 hours. If it wasn't you, call our hotline at once.",
     ),
+    NoticeKind.PIN_SET: (
+        "支付密码已设置",
+        "您的账户已设置支付密码，可用于付款。如非本人操作，请立即冻结钱包并更改登录密码。",
+        "Payment PIN set",
+        "Your account has a payment PIN now, by which payments are confirmed. If it wasn't you, "
+        "freeze your wallet and change your password at once.",
+    ),
     NoticeKind.PIN_CHANGED: (
         "支付密码已更换",
         "您的支付密码已更换。如非本人操作，请立即冻结钱包并更改登录密码。",

@@ -23,6 +23,7 @@ class NoticeKind(StrEnum):
     PASSWORD_CHANGED = "PASSWORD_CHANGED"  # noqa: S105 - no password
     PASSWORD_RESET = "PASSWORD_RESET"  # noqa: S105 - no password
     PASSWORD_REMINDER = "PASSWORD_REMINDER"  # noqa: S105 - no password
+    PIN_SET = "PIN_SET"
     PIN_CHANGED = "PIN_CHANGED"
     CONTACT_EMAIL_CHANGED = "CONTACT_EMAIL_CHANGED"
     PHONE_CHANGED = "PHONE_CHANGED"
@@ -105,6 +106,7 @@ SECURITY_KINDS: frozenset[NoticeKind] = frozenset(
         NoticeKind.PASSKEY_REFUSED,
         NoticeKind.PASSWORD_CHANGED,
         NoticeKind.PASSWORD_RESET,
+        NoticeKind.PIN_SET,
         NoticeKind.PIN_CHANGED,
         NoticeKind.CONTACT_EMAIL_CHANGED,
         NoticeKind.PHONE_CHANGED,

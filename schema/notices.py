@@ -33,6 +33,7 @@ enums.described(
     IDENTITY_REJECTED="The identity that was handed in was not confirmed.",
     PASSWORD_CHANGED="The login password was changed.",  # noqa: S106 - no password
     PASSWORD_RESET="The login password was replaced by who had forgotten it.",  # noqa: S106
+    PIN_SET="A first payment PIN was set.",
     PIN_CHANGED="The payment PIN was replaced.",
     PHONE_CHANGED="The account has another phone number.",
     RECOVERY_REQUESTED="Somebody asks staff for help into the account; see `objectToRecovery`.",

@@ -27,17 +27,20 @@ class Try:
 
 
 async def keep(work: UnitOfWork, *, user_id: int, pin_hash: str) -> None:
-    """Set a first PIN. Raises ProofRequired if there is one: replacing it takes more."""
-    kept = await work.fetchval(
+    """Set a first PIN and tell its owner: whoever has it can pay.
+
+    Raises ProofRequired if there is one: replacing it takes more.
+    """
+    version = await work.fetchval(
         "update users set pin_hash = $2, pin_tries_left = $3, version = version + 1 where id = $1"
-        " and pin_hash is null returning id",
+        " and pin_hash is null returning version",
         user_id,
         pin_hash,
         PIN_TRIES,
     )
-    if kept is None:
+    if version is None:
         raise refusals.ProofRequired(path=("input", "proof"))
-    work.announce(f"user:{user_id}")
+    await _follow(work, user_id, NoticeKind.PIN_SET, version=version)
 
 
 async def replace(
@@ -58,15 +61,15 @@ async def replace(
     )
     if version is None:
         raise refusals.ProofRequired(path=("input", "proof"))
+    await _follow(work, user_id, NoticeKind.PIN_CHANGED, version=version)
+    return version
+
+
+async def _follow(work: UnitOfWork, user_id: int, kind: NoticeKind, *, version: int) -> None:
     work.announce(f"user:{user_id}")
     await notices.tell(
-        work,
-        user_id=user_id,
-        kind=NoticeKind.PIN_CHANGED,
-        params={},
-        source=f"pin:{user_id}:{version}",
+        work, user_id=user_id, kind=kind, params={}, source=f"pin:{user_id}:{version}"
     )
-    return version
 
 
 async def spend_try(work: UnitOfWork, user_id: int) -> Try:

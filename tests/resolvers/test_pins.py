@@ -73,7 +73,8 @@ async def test_a_first_pin_needs_the_password_only(superuser: asyncpg.Connection
     owner = await lost.owner(superuser)
     assert (await put(owner.viewer)).pin_set
     assert await lost.careful(superuser, owner.viewer) is None
-    assert "PIN_CHANGED" not in await lost.kinds(superuser, owner.viewer)
+    assert await lost.kinds(superuser, owner.viewer) == ["PIN_SET"]
+    assert {one.phone for one in await lost.sms_to_send(superuser)} == {owner.phone}
 
 
 async def test_of_many_first_pins_at_once_one_is_set(superuser: asyncpg.Connection) -> None:
