@@ -23,7 +23,7 @@ enums.described(
     APPROVED_ONCE="One has; another one has to.",
     APPROVED="Good for what it was asked for, once, from `usableFrom` on.",
     REJECTED="Staff said no.",
-    OBJECTED="The owner said that it isn't theirs.",
+    OBJECTED="The owner said that it isn't theirs, or moved away from the number it is about.",
     USED="The password was reset, the account moved, or its number released, by it.",
 )
 

@@ -19,7 +19,8 @@ from services.identity import codes, recoveries
 from services.identity.recoveries import Case
 from services.unit_of_work import Snapshot, UnitOfWork
 
-_HOLDER = "select id from users where phone_index = $1 and status <> 'CLOSED'"
+# Whoever closes the account, moves it, or asks staff again, takes this row first.
+_LOCK_OWNER = "select id from users where phone_index = $1 and status <> 'CLOSED' for update"
 
 
 async def ask(work: UnitOfWork, *, phone: str, code_id: UUID, statement: str) -> Case:
@@ -29,7 +30,7 @@ async def ask(work: UnitOfWork, *, phone: str, code_id: UUID, statement: str) ->
     account stands in the way.
     """
     await codes.use(work, code_id)
-    owner_id = await work.fetchval(_HOLDER, people.phone_index(phone))
+    owner_id = await work.fetchval(_LOCK_OWNER, people.phone_index(phone))
     if owner_id is None:
         raise refusals.NotFound(path=("input", "phone"))
     return await recoveries.open_once(work, owner_id, CaseKind.RELEASE, statement=statement)
@@ -53,8 +54,7 @@ async def release(work: UnitOfWork, phone: str) -> None:
     the app. No code that went to the number before is right for it any more.
     """
     index = people.phone_index(phone)
-    # Whoever closes the account, moves it, or asks staff again, takes this row first.
-    owner_id = await work.fetchval(f"{_HOLDER} for update", index)
+    owner_id = await work.fetchval(_LOCK_OWNER, index)
     if owner_id is None:
         return
     case_id = await recoveries.use_for_release(work, owner_id)

@@ -16,9 +16,10 @@ from domain import codes as code_rules
 from domain import refusals
 from domain.identity import CodePurpose
 from domain.notices import NoticeKind
+from domain.recovery import CaseKind
 from infra import encryption
 from services import audit, notices, people, wallets
-from services.identity import codes, logins, sessions
+from services.identity import codes, logins, recoveries, sessions
 from services.unit_of_work import UnitOfWork
 
 _NEW_PHONE = "phone_change.new_phone"
@@ -36,11 +37,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A spent try; a code's id is None where it was wrong. Phones in E.164."""
+    """A spent try; a code's id is None where it was wrong. Phones in E.164.
+
+    ``old_phone_index`` is that of the number which the change was asked for.
+    """
 
     change_id: UUID
     user_id: int
     old_phone: str = field(repr=False)
+    old_phone_index: str = field(repr=False)
     new_phone: str = field(repr=False)
     old_code_id: UUID | None
     new_code_id: UUID | None
@@ -118,6 +123,7 @@ async def spend_try(
         change_id=change_id,
         user_id=user_id,
         old_phone=await people.phone_of_user(work, user_id),
+        old_phone_index=row["old_phone_index"],
         new_phone=encryption.decrypt(_NEW_PHONE, change_id, row["new_phone"]),
         old_code_id=found[0].code_id,
         new_code_id=found[1].code_id,
@@ -146,7 +152,9 @@ async def confirm(work: UnitOfWork, tried: Tried, *, keep_session_id: UUID, addr
         await codes.use(work, tried.new_code_id)
     except refusals.CodeInvalid:
         raise wrong from None
-    if not await move(work, tried.user_id, old_phone=tried.old_phone, new_phone=tried.new_phone):
+    if not await move(
+        work, tried.user_id, old_index=tried.old_phone_index, new_phone=tried.new_phone
+    ):
         raise wrong
     await logins.know_place(work, tried.user_id, address=address)
     await follow(
@@ -158,26 +166,30 @@ async def confirm(work: UnitOfWork, tried: Tried, *, keep_session_id: UUID, addr
     )
 
 
-async def move(work: UnitOfWork, user_id: int, *, old_phone: str, new_phone: str) -> bool:
+async def move(work: UnitOfWork, user_id: int, *, old_index: str, new_phone: str) -> bool:
     """Give a user another number by one UPDATE; False if somebody has it, or the old one is gone.
 
-    ``old_phone`` is empty for an account that has let go of it. What went before in this unit of
-    work must be given up if it is False: an index may have decided.
+    ``old_index`` is what the account is found by as yet. What went before in this unit of work must
+    be given up if it is False: an index may have decided. Nobody waits any more for the old number
+    to be let go of: such cases end, or they would be good for the new one.
     """
     try:
         moved = await work.fetchval(
             "update users u set phone = $2, phone_index = $3, former_phone_index = null,"
             " version = version + 1 where id = $1 and status <> 'CLOSED'"
-            " and phone_index = case when $4 = '' then 'released:' || id else $4 end"
+            " and phone_index = $4"
             " and not exists (select from users o where o.phone_index = $3) returning id",
             user_id,
             encryption.encrypt("users.phone", user_id, new_phone),
             people.phone_index(new_phone),
-            people.phone_index(old_phone) if old_phone else "",
+            old_index,
         )
     except asyncpg.UniqueViolationError:
         return False
-    return moved is not None
+    if moved is None:
+        return False
+    await recoveries.object_to(work, user_id, kind=CaseKind.RELEASE)
+    return True
 
 
 async def follow(

@@ -174,9 +174,9 @@ async def complete(work: UnitOfWork, tried: Tried, *, case_id: UUID) -> None:
     about = await recoveries.account_of(work, case_id)
     user_id = about if about in tried.user_ids else _NOBODY  # the same statements for nobody
     # Whoever closes the account, or asks staff again, takes this row first.
-    held = await work.fetchval(
-        "select id from users where id = $1 and (phone_index = $2 or former_phone_index = $2)"
-        " for update",
+    held = await work.fetchrow(
+        "select phone, phone_index from users where id = $1"
+        " and (phone_index = $2 or former_phone_index = $2) for update",
         user_id,
         tried.old_phone_index,
     )
@@ -185,13 +185,14 @@ async def complete(work: UnitOfWork, tried: Tried, *, case_id: UUID) -> None:
     )
     if held is None or not approved:
         raise _wrong()
-    old_phone = await people.phone_of_user(work, user_id)
-    if not await phone_changes.move(work, user_id, old_phone=old_phone, new_phone=tried.new_phone):
+    if not await phone_changes.move(
+        work, user_id, old_index=held["phone_index"], new_phone=tried.new_phone
+    ):
         raise _wrong()
     await phone_changes.follow(
         work,
         user_id,
-        old_phone=old_phone,
+        old_phone=people.open_phone(user_id, held["phone"]),
         event=f"phone-replacement:{tried.replacement_id}",
         approved_as=case_id,
     )

@@ -222,17 +222,23 @@ async def _step(work: UnitOfWork, row: asyncpg.Record, member_id: int, *, approv
     return _case(decided)
 
 
-async def object_to(work: UnitOfWork, user_id: int, *, case_id: UUID | None = None) -> int:
+async def object_to(
+    work: UnitOfWork, user_id: int, *, case_id: UUID | None = None, kind: CaseKind | None = None
+) -> int:
     """The owner is here and has not asked for it (None: for any): how many cases this ends."""
+    # As whoever uses a case and then ends others: nobody waits in a circle.
+    await work.execute("select id from users where id = $1 for update", user_id)
     rows = await work.fetch(
         "with mine as (select id from recovery_case where user_id = $1"
-        " and state = any($2::text[]) and id = coalesce($4, id) order by id for update)"
+        " and state = any($2::text[]) and id = coalesce($4, id) and kind = coalesce($5, kind)"
+        " order by id for update)"
         " update recovery_case set state = 'OBJECTED', version = version + 1, ended_at = $3"
         " where id in (select id from mine) returning id",
         user_id,
         _OPEN,
         work.now,
         case_id,
+        kind,
     )
     return len(rows)
 

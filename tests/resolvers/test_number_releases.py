@@ -316,3 +316,39 @@ async def test_the_database_keeps_no_number_in_an_account_that_let_go_of_it(
             await superuser.execute(
                 f"update users set {change} where id = $1", owner.viewer.user_id
             )
+
+
+async def test_what_lets_go_of_one_number_lets_go_of_no_other(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner, new = await lost.owner(superuser), make.phone()
+    device = await lost.with_device(owner)
+    case = await lost.release_approved(superuser, owner)
+    opened = await lost.change_asked(owner, device, new)
+    codes = await lost.change_codes(superuser, owner, new)
+    await lost.change_confirmed(owner.viewer, opened, codes)
+
+    question = "select state from recovery_case where id = $1"
+    assert await superuser.fetchval(question, case.id) == "OBJECTED"
+    with pytest.raises(refusals.PhoneTaken):
+        await lost.registering(new, await lost.number_proven(superuser, new))
+    assert await lost.registering(owner.phone, await lost.number_proven(superuser, owner.phone))
+
+
+async def test_a_change_that_was_asked_for_before_moves_nothing_once_the_number_is_gone(
+    superuser: asyncpg.Connection,
+) -> None:
+    owner, new = await lost.owner(superuser), make.phone()
+    device = await lost.with_device(owner)
+    await lost.release_approved(superuser, owner)
+    opened = await lost.change_asked(owner, device, new)
+    codes = await lost.change_codes(superuser, owner, new)
+    await lost.registering(owner.phone, await lost.number_proven(superuser, owner.phone))
+    with pytest.raises(refusals.PhoneChangeInvalid):
+        await lost.change_confirmed(await make.again(owner.viewer), opened, codes)
+    assert (
+        await superuser.fetchval(
+            "select length(phone) from users where id = $1", owner.viewer.user_id
+        )
+        == 0
+    )
