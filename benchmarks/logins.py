@@ -93,22 +93,21 @@ async def _logins(url: str, city: City, seconds: int) -> load.Outcome:
 
 
 def _storm(suite: Suite, *, rounds: int, seconds: int) -> None:
-    most: list[load.Outcome] = []
     calm: list[load.Outcome] = []
     stormy: list[load.Outcome] = []
     storms: list[load.Outcome] = []
     with tempfile.TemporaryDirectory(prefix="wallet-bench-") as data:  # noqa: SIM117
         with stack.start(data=Path(data), port=0, env=_ENVIRONMENT) as running:
             city = asyncio.run(populate(running.superuser_url, connections=CONNECTIONS))
-            most.append(uvloop.run(_payments(running.api_url, city, seconds)))
-            rate = most[0].per_second * QUARTER
+            most = uvloop.run(_payments(running.api_url, city, seconds))
+            rate = most.per_second * QUARTER
             for _ in range(rounds):
                 asyncio.run(drained(running.superuser_url))
                 calm.append(uvloop.run(_payments(running.api_url, city, seconds, rate)))
                 paid, storm = uvloop.run(_both(running.api_url, city, seconds, rate))
                 stormy.append(paid)
                 storms.append(storm)
-    suite.add(_figure("payments without a pause", most))
+    suite.add(_figure("payments without a pause", [most]))
     before = suite.add(_figure("payments at a quarter of capacity", calm))
     beside = suite.add(_figure("payments at a quarter of capacity, in a login storm", stormy))
     storm = _figure("logins of the storm, answered or refused", storms)

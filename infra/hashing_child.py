@@ -8,6 +8,8 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import bcrypt
 
@@ -36,19 +38,16 @@ def be_nice(niceness: int) -> None:
 
 
 def _session_is_nice(niceness: int) -> bool:
-    for _ in range(20):
-        try:
-            with open("/proc/sys/kernel/sched_autogroup_enabled") as switch:
-                if switch.read().strip() != "1":
-                    return False
-            with open("/proc/self/autogroup", "w") as group:
-                group.write(str(niceness))
-        except BlockingIOError:  # others have just done the same, and we aren't privileged
-            time.sleep(0.1)
-        except OSError:
+    try:
+        if Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() != "1":
             return False
-        else:
-            return True
+        for _ in range(20):
+            with suppress(BlockingIOError):  # others have just done so, and we aren't privileged
+                Path("/proc/self/autogroup").write_text(str(niceness))
+                return True
+            time.sleep(0.1)
+    except OSError:
+        return False
     return False
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from domain import inputs, refusals, registration
+from domain import inputs, refusals
 from domain.devices import NewDevice
 from domain.identity import Status
 from domain.proof_challenges import Purpose
@@ -67,7 +67,7 @@ async def request_passkey_registration(viewer: Viewer, *, password: str, address
     options = authenticators.registration_options(
         challenge=made.nonce,
         user_handle=passkeys.user_handle(viewer.user_id),
-        user_name=registration.masked_phone(people.phone_of(viewer)) or people.name_of(viewer),
+        user_name=people.label_of(viewer),
         known=known,
     )
     return Asked(made.id, made.expires_at, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain import inputs, refusals, registration
+from domain import inputs, refusals
 from domain.identity import STAFF, Role
 from domain.staffing import REASON_LENGTH_MAX
 from resolvers import identity
@@ -28,10 +28,9 @@ async def enrol_totp(viewer: Viewer, *, password: str, address: str) -> Enrolmen
     Raises WrongCredentials, TotpAlreadySet, RateLimited, Overloaded.
     """
     attempt, new_hash = await identity.shown_password(viewer, password=password, address=address)
-    label = registration.masked_phone(people.phone_of(viewer)) or people.name_of(viewer)
     async with unit_of_work() as work:
         await logins.succeed(work, attempt, new_hash=new_hash)
-        made = await totp.enrol(work, viewer.user_id, label=label)
+        made = await totp.enrol(work, viewer.user_id, label=people.label_of(viewer))
         await audit.record(
             work,
             actor_id=viewer.user_id,

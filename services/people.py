@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from domain import refusals
+from domain import refusals, registration
 from domain.identity import Role, Status, Viewer
 from infra import encryption
 from services.unit_of_work import Snapshot, UnitOfWork
@@ -135,6 +135,11 @@ def reachable_phone(viewer: Viewer) -> str:
     if not phone:
         raise refusals.NoPhoneNumber
     return phone
+
+
+def label_of(viewer: Viewer) -> str:
+    """What an authenticator calls the caller's account: the masked phone; the name without one."""
+    return registration.masked_phone(phone_of(viewer)) or name_of(viewer)
 
 
 async def phone_of_user(read: Snapshot, user_id: int) -> str:
@@ -274,10 +279,11 @@ async def find_by_phone(read: Snapshot, phone: str) -> Person | None:
     return _person(row) if row else None
 
 
-async def find_by_former_phone(read: Snapshot, phone: str) -> list[Person]:
-    """Those whose number this (E.164) was until its carrier gave it to somebody else."""
+async def find_owners(read: Snapshot, phone: str) -> list[Person]:
+    """The same, then those whose number it was until its carrier gave it to somebody else."""
     rows = await read.fetch(
-        f"select {_COLUMNS} from users where former_phone_index = $1 order by id",  # noqa: S608
+        f"select {_COLUMNS} from users"  # noqa: S608 - constants only
+        " where phone_index = $1 or former_phone_index = $1 order by phone_index = $1 desc, id",
         phone_index(phone),
     )
     return [_person(row) for row in rows]

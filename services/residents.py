@@ -99,9 +99,7 @@ async def verified_caller(
 
 async def _named(read: Snapshot, phone: str, *, name: str, last6: str) -> Person | None:
     """Whose number it is, or was until it got another holder, if that is who was named."""
-    holder = await people.find_by_phone(read, phone)
-    former = await people.find_by_former_phone(read, phone)
-    for person in [*([holder] if holder else []), *former]:
+    for person in await people.find_owners(read, phone):
         if person.role not in STAFF and await _is(read, person, name=name, last6=last6):
             return person
     return None
